@@ -1,0 +1,44 @@
+# `make` says what can be done here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench clean
+
+help:  ## Say what can be done here
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/rsr: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.dev: $(BIN)/rsr
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+setup: $(VENV)/.dev  ## Make .venv with rsr and the tools to work on it
+
+demo: $(BIN)/rsr  ## Run the quickstart recipe on the embedded model
+	$(BIN)/rsr demo
+
+test: $(VENV)/.dev  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## Put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## Run the benchmarks, side by side with what one would use instead
+	for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Every error that rsr raises on purpose, and the exit code each ends in.
+
+`UsageError` and below: the command line, the config, the input or the work dir is wrong; nothing was written (2).
+`BackendError` and below: the server or the engine can't go on; work is kept (1).
+`GuardStop`: a guard stopped the run; work is kept (3).
+Plugins (transforms, verifiers, formatters) raise plain Python; the caller wraps it in a `PluginError` that says whose
+it was. All of them survive pickling, since they cross process pools.
+"""
+
+from __future__ import annotations
+
+
+class RsrError(Exception):
+    """The base: `message` says what is wrong and where, `hint` what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+class UsageError(RsrError, ValueError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A config key, value or override is wrong."""
+
+
+class InputError(UsageError):
+    """An input file or row is missing, unreadable or of the wrong shape."""
+
+
+class WorkDirError(UsageError):
+    """The work dir is of another version, in use, damaged, or not what the command needs."""
+
+
+class PluginError(UsageError):
+    """A user's own transform, verifier or formatter can't be loaded or raised."""
+
+
+class BackendError(RsrError, RuntimeError):
+    """The server or engine can't serve this run at all."""
+
+
+class AuthError(BackendError):
+    """The server refused the key or the account (401, 402, 403, insufficient_quota)."""
+
+
+class BackendUnavailable(BackendError, ConnectionError):
+    """The server is not there, or answers nothing but failures."""
+
+
+class GuardStop(RsrError):
+    exit_code = 3
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked rsr to stop; what arrived is kept. The exit code is 128 + the signal's number."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.exit_code = 128 + signal_number

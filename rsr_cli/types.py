@@ -1,0 +1,154 @@
+"""The nouns of rsr: prompt, completion, attempt, verdict, group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Message = dict[str, Any]
+Status = Literal["scored", "no_answer", "timeout", "error"]
+EndReason = Literal["early_stop", "max_rollouts", "max_steps", "budget", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One input row. `messages` is the OpenAI list exactly as it is sent."""
+
+    id: str
+    messages: list[Message]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a backend returned for one attempt, or why it returned nothing.
+
+    `response` is None where there is no usable text: the completion was truncated and dropped, filtered, empty
+    beside its reasoning, or failed (`error` then says why). `latency_s` is in seconds.
+    """
+
+    attempt: int
+    response: str | None
+    finish_reason: str
+    model: str
+    reasoning: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    seed: int | None = None
+    error: str | None = None
+    latency_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt(Completion):
+    """A completion in its place: which prompt, which step, and how many attempts that step asked for.
+
+    `params` is the JSON of the sampling parameters it was drawn with; `source` names the import a completion came
+    from, None where rsr drew it.
+    """
+
+    id: str
+    step: int
+    step_size: int
+    params: str = "{}"
+    source: str | None = None
+
+    @property
+    def truncated(self) -> bool:
+        return self.finish_reason == "length"
+
+    @property
+    def valid(self) -> bool:
+        """A valid attempt is a rollout: there is a text, it is whole, nothing failed."""
+        return self.response is not None and self.error is None and not self.truncated
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of one response.
+
+    `score` is None exactly where `status` is timeout or error: a failure of the machinery is never a wrong answer.
+    """
+
+    score: float | None
+    status: Status = "scored"
+    extracted_answer: str | None = None
+    explanation: str | None = None
+
+    @classmethod
+    def no_answer(cls, explanation: str | None = None) -> Verdict:
+        return cls(0.0, "no_answer", None, explanation)
+
+    @classmethod
+    def unknown(cls, status: Literal["timeout", "error"], explanation: str) -> Verdict:
+        return cls(None, status, None, explanation)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A valid attempt and its verdict, None while it has not been scored."""
+
+    attempt: Attempt
+    verdict: Verdict | None
+
+    @property
+    def response(self) -> str:
+        assert self.attempt.response is not None
+        return self.attempt.response
+
+    @property
+    def score(self) -> float | None:
+        return self.verdict.score if self.verdict else None
+
+
+@dataclass(slots=True)
+class Group:
+    """One prompt's attempts, by attempt number, and the verdicts on them."""
+
+    prompt: Prompt
+    attempts: dict[int, Attempt] = field(default_factory=dict)
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+
+    def rollouts(self) -> Iterator[Rollout]:
+        """The valid attempts in the order of their numbers."""
+        for number in sorted(self.attempts):
+            attempt = self.attempts[number]
+            if attempt.valid:
+                yield Rollout(attempt, self.verdicts.get(number))
+
+    def scored(self) -> list[tuple[Rollout, float]]:
+        """The rollouts whose score is known."""
+        return [(rollout, rollout.score) for rollout in self.rollouts() if rollout.score is not None]
+
+
+class Sampler(Protocol):
+    """A backend. Entered as an async context; `sample` yields one completion per attempt, in order of arrival.
+
+    It retries what is worth a retry. What fails for good for this prompt alone comes as a completion with `error`;
+    what stops the whole run (a bad key, a dead server) is raised as a `BackendError`.
+    """
+
+    async def __aenter__(self) -> Sampler: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncIterator[Completion]: ...
+
+
+class Verifier(Protocol):
+    """Scores one reply. Runs in a worker process that may be killed: it keeps no state that matters.
+
+    `response` is the reply alone, its thinking taken off; `metadata` is the prompt's. A bool or a float may be
+    returned in place of a `Verdict`.
+    """
+
+    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict | float | bool: ...
+
+
+class Formatter(Protocol):
+    """Turns a group into training rows, and says when a group holds all it needs."""
+
+    def is_satisfied(self, group: Group) -> bool: ...
+
+    def format(self, group: Group) -> list[dict[str, Any]]: ...

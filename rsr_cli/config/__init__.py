@@ -1,0 +1,1 @@
+"""The config: YAML read into typed, validated settings."""

@@ -1,0 +1,312 @@
+"""From a YAML file, or a work dir's saved config, and `dotted.key=value` overrides to settings; and back to a file.
+
+`${NAME}` and `${NAME:-default}` are read from the environment when the config is loaded, and are saved as they were
+written: what they stand for never reaches a file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
+from rsr_cli.config.settings import Config
+from rsr_cli.errors import ConfigError, InputError
+
+REQUIRED = "???"
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|authorization)$", re.IGNORECASE)
+_DEFAULT_API_KEY = "${OPENAI_API_KEY:-}"
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """`config` is what the code reads; `document` is what is saved: every key, references kept, no secret."""
+
+    config: Config
+    document: dict[str, Any]
+
+    def to_yaml(self) -> str:
+        return dump_yaml(self.document)
+
+
+def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfig:
+    """The settings in `path` (the defaults without one) with the overrides applied.
+
+    Raises ConfigError that lists everything that is wrong, each with its file, line and key.
+    """
+    tree: dict[str, Any] = {}
+    lines: dict[Path_, int] = {}
+    if path is not None:
+        tree, lines = _read(path)
+    for override in overrides:
+        apply_override(tree, override)
+    origin = _Origin(path, lines, overrides)
+    written = tree
+    tree, problems = _expand(_with_defaults(tree), origin)
+    problems += [f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    _locate_files(tree, path.parent if path else Path())
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(error, origin))) from None
+    return LoadedConfig(config, _document(config, written))
+
+
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set `dotted.key=value` in `tree`; a number in the key is a place in a list, the value is YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"{override!r} is not of the form dotted.key=value")
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError:
+        value = text
+    node: Any = tree
+    *parents, last = key.split(".")
+    for part in parents:
+        if isinstance(node, list):
+            node = node[_index(node, part, key)]
+        else:
+            child = node.get(part)
+            if not isinstance(child, dict | list):
+                # `verifier: math-rlvr` is short for a section with that type.
+                child = {"type": child} if isinstance(child, str) and part == "verifier" else {}
+                node[part] = child
+            node = child
+    if isinstance(node, list):
+        node[_index(node, last, key)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise ConfigError(f"{key}: {'.'.join(parents)} is a value, not a section")
+
+
+def _index(node: list[Any], part: str, key: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise ConfigError(f"{key}: {part!r} is not a place in a list of {len(node)}")
+    return int(part)
+
+
+def explain(error: ValidationError, origin: _Origin | None = None, known: Sequence[str] = ()) -> list[str]:
+    """One line per problem: where, what, and for an unknown key the nearest of the config's keys, or of `known`."""
+    messages = []
+    for item in error.errors():
+        key = _plain_key(item["loc"])
+        where = origin(key) if origin else ".".join(map(str, key)) or error.title
+        if item["type"] == "extra_forbidden":
+            near = get_close_matches(str(key[-1]), known or _known_keys(key[:-1]), n=1, cutoff=0.5)
+            messages.append(f"{where}: unknown key" + (f", did you mean {near[0]!r}?" if near else ""))
+        elif item["type"] == "missing":
+            messages.append(f"{where} is required")
+        else:
+            given = item["input"]
+            shown = "" if isinstance(given, dict | list | SecretStr) or _is_secret(key) else f", not {str(given)!r:.60}"
+            messages.append(f"{where}: {item['msg'].removeprefix('Value error, ').replace('Input ', '')}{shown}")
+    return messages
+
+
+def redacted(override: str) -> str:
+    """An override as it may be logged: a secret's value is left out."""
+    key, _, value = override.partition("=")
+    hide = _is_secret(tuple(key.split("."))) and not _REFERENCE.fullmatch(value)
+    return f"{key}=***" if hide else override
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
+    """The dotted keys whose value differs between two documents, each with the old and the new value."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    keys = sorted(before.keys() | after.keys(), key=str)
+    return {
+        ".".join(map(str, key)): [before.get(key), after.get(key)]
+        for key in keys
+        if before.get(key) != after.get(key) and key != ("work_dir",)
+    }
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Says where a key was written: in which file and line, or on the command line."""
+
+    path: Path | None
+    lines: dict[Path_, int]
+    overrides: Sequence[str]
+
+    def __call__(self, key: Path_) -> str:
+        dotted = ".".join(map(str, key))
+        if any(override.startswith((f"{dotted}=", f"{dotted}.")) for override in self.overrides):
+            return f"{dotted} (on the command line)"
+        line = next((self.lines[key[:end]] for end in range(len(key), 0, -1) if key[:end] in self.lines), None)
+        return f"{self.path}:{line}: {dotted}" if line else dotted
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the config {path} can't be read: {error.strerror}", "rsr init writes one to start from"
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the config {path} is not UTF-8 text") from None
+    try:
+        tree = load_yaml(text)
+        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        raise ConfigError(f"{path}:{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a config is a mapping of keys to values, not a {type(tree).__name__}")
+    return tree, lines
+
+
+def _lines(node: yaml.Node | None, key: Path_ = ()) -> Iterator[tuple[Path_, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            child = (*key, str(key_node.value))
+            yield child, key_node.start_mark.line + 1
+            yield from _lines(value_node, child)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*key, index), item.start_mark.line + 1
+            yield from _lines(item, (*key, index))
+
+
+def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
+    """The sections that have to stand: `data` so that its missing key is named, the API key's reference."""
+    tree = {**tree, "data": {} if tree.get("data") is None else tree["data"]}
+    sampler = tree.get("sampler")
+    if sampler is None or (isinstance(sampler, dict) and sampler.get("api_key") is None):
+        tree = {**tree, "sampler": {**(sampler or {}), "api_key": Plain(_DEFAULT_API_KEY)}}
+    return tree
+
+
+def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, list[str]]:
+    """`tree` with its references replaced, and a message for each variable that is not set."""
+    problems: list[str] = []
+    if isinstance(tree, dict | list):
+        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
+        expanded: dict[Any, Any] = {}
+        for name, value in items:
+            expanded[name], found = _expand(value, origin, (*key, name))
+            problems += found
+        return (expanded if isinstance(tree, dict) else list(expanded.values())), problems
+    if not isinstance(tree, str) or "${" not in tree:
+        return tree, problems
+
+    def value_of(match: re.Match[str]) -> str:
+        name, fallback = match.group(1), match.group(3)
+        if match.group(2) is None and name not in os.environ:
+            problems.append(f"{origin(key)}: the environment variable {name} is not set")
+        return os.environ.get(name) or fallback or ""
+
+    return type(tree)(_REFERENCE.sub(value_of, tree)), problems
+
+
+def _leaves(tree: Any, key: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+    if isinstance(tree, dict | list) and tree:
+        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _leaves(value, (*key, name))
+    else:
+        yield key, tree
+
+
+def _locate_files(tree: dict[str, Any], directory: Path) -> None:
+    """Make the paths of inputs and plugins absolute: looked for from here, then beside the config."""
+
+    def located(value: Any, *, plugin: bool) -> Any:
+        if not isinstance(value, str) or "://" in value or (plugin and ".py:" not in value):
+            return value
+        path, colon, name = value.rpartition(":") if plugin else (value, "", "")
+        for base in (Path(), directory):
+            if (base / Path(path).expanduser()).exists():
+                return str((base / Path(path).expanduser()).resolve()) + colon + name
+        return value
+
+    def locate(node: Any, key: Any, *, plugin: bool) -> None:
+        if isinstance(node, list) or (isinstance(node, dict) and key in node):
+            node[key] = located(node[key], plugin=plugin)
+
+    data = tree.get("data")
+    if isinstance(data, dict):
+        locate(data.get("preprocess"), "transform", plugin=True)
+        locate(data, "input_path", plugin=False)
+        inputs = data.get("input_path")
+        for index, item in enumerate(inputs if isinstance(inputs, list) else []):
+            locate(inputs, index, plugin=False)
+            locate(item, "path", plugin=False)
+    for section in ("verifier", "formatter"):
+        locate(tree, section, plugin=True)
+        node = tree.get(section)
+        items = node if isinstance(node, list) else [node]
+        for index, item in enumerate(items):
+            locate(items, index, plugin=True)
+            locate(item, "type", plugin=True)
+
+
+def _document(config: Config, written: dict[str, Any]) -> dict[str, Any]:
+    """Every setting as plain data, references as they were written, literal secrets left out."""
+    return {name: _kept(getattr(config, name), written.get(name), (name,)) for name in Config.model_fields}
+
+
+def _kept(value: Any, written: Any, key: Path_) -> Any:
+    if isinstance(written, str) and "${" in written:
+        return str(written)
+    if isinstance(value, SecretStr):
+        return _DEFAULT_API_KEY
+    if _is_secret(key) and isinstance(value, str):
+        return None
+    if isinstance(value, BaseModel):
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        value = fields | getattr(value, "options", {})
+    if isinstance(value, dict):
+        source = written if isinstance(written, dict) else {}
+        return {name: _kept(item, source.get(name), (*key, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        items = written if isinstance(written, list) else [written]
+        items = [*items, *[None] * len(value)]
+        return [_kept(item, items[index], (*key, index)) for index, item in enumerate(value)]
+    return resolve_plain(value)
+
+
+def _is_secret(key: Path_) -> bool:
+    return bool(key) and bool(_SECRET_KEY.search(str(key[-1])))
+
+
+def _plain_key(loc: tuple[int | str, ...]) -> Path_:
+    """A pydantic location without the names of the types it tried."""
+    return tuple(part for part in loc if not (isinstance(part, str) and ("[" in part or part in {"str", "list"})))
+
+
+def _known_keys(section: Path_) -> list[str]:
+    """The keys of a section of the config, found by walking the settings' types."""
+    model: type[BaseModel] | None = Config
+    for part in section:
+        if isinstance(part, int) or model is None:
+            continue
+        field = model.model_fields.get(part)
+        model = next(iter(_models(field.annotation)), None) if field else None
+    return list(model.model_fields) if model else []
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

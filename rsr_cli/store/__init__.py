@@ -1,0 +1,1 @@
+"""The work dir: its files, their columns, the journal, the state and the lock."""

@@ -1,0 +1,99 @@
+"""Records attempts and verdicts in the journals of their shards as they come, and closes shards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from rsr_cli.store import shards
+from rsr_cli.store.files import remove
+from rsr_cli.store.groups import MARK_KEY, attempt_row, read_groups, score_mark, verdict_row, write_scores
+from rsr_cli.store.journal import Journal, read_journal
+from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.types import Attempt, Verdict
+
+
+class Recorder:
+    """The writer of `rollout/` and `score/`.
+
+    `attempt` and `verdict` only buffer and belong on the event loop; the others wait for the disk and may run in
+    another thread.
+    """
+
+    def __init__(self, work_dir: WorkDir, verifier: str | None = None) -> None:
+        """`verifier` is the fingerprint of the verifier whose verdicts are recorded, None where none are."""
+        self._work_dir = work_dir
+        self._verifier = verifier
+        self._rollouts: dict[int, Journal] = {}
+        self._scores: dict[int, Journal] = {}
+        self._writing = threading.Lock()
+
+    def attempt(self, shard: int, attempt: Attempt) -> None:
+        if shard not in self._rollouts:
+            self._rollouts[shard] = Journal(self._work_dir.rollout_journal(shard))
+        self._rollouts[shard].append(attempt_row(attempt))
+
+    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
+        if shard not in self._scores:
+            self._scores[shard] = self._score_journal(shard)
+        self._scores[shard].append(verdict_row(prompt_id, attempt, verdict))
+
+    def _score_journal(self, shard: int) -> Journal:
+        """The shard's score journal; one that bears another mark is no use and is begun anew."""
+        assert self._verifier is not None
+        mark = score_mark(self._work_dir, shard, self._verifier)
+        path = self._work_dir.score_journal(shard)
+        _, header = next(read_journal(path), (0, {}))
+        if header.get(MARK_KEY) != mark:
+            path.unlink(missing_ok=True)
+        journal = Journal(path)
+        if not path.stat().st_size:
+            journal.append({MARK_KEY: mark})
+        return journal
+
+    def flush(self) -> None:
+        """Put all that was recorded on the disk; OSError where that fails."""
+        with self._writing:
+            # What is taken last is written first, so that no verdict is on the disk without its attempt.
+            scores = [(journal, journal.take()) for journal in list(self._scores.values())]
+            rollouts = [(journal, journal.take()) for journal in list(self._rollouts.values())]
+            for journal, lines in rollouts + scores:
+                journal.write(lines)
+
+    def close(self) -> None:
+        """Flush, and leave the journals as they are for a later run to go on from."""
+        self.flush()
+        for journal in [*self._rollouts.values(), *self._scores.values()]:
+            journal.close()
+
+    def close_rollouts(self, shard: int) -> None:
+        """Fold the journal of a shard whose groups have all ended into its Parquet file, and remove it."""
+        self._end_journal(self._rollouts, shard)
+        compact(self._work_dir, shard)
+
+    def close_scores(self, shard: int) -> None:
+        """The same for its verdicts: the score shard then holds those of the present mark."""
+        assert self._verifier is not None
+        self._end_journal(self._scores, shard)
+        write_scores(self._work_dir, shard, score_mark(self._work_dir, shard, self._verifier))
+
+    def _end_journal(self, journals: dict[int, Journal], shard: int) -> None:
+        self.flush()
+        with self._writing:
+            if shard in journals:
+                journals.pop(shard).close()
+
+
+def compact(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]] | None = None) -> None:
+    """Write a shard's rollouts from Parquet and journal, with the attempts `added` by prompt id; then remove the
+    journal.
+
+    A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
+    """
+    if added or work_dir.rollout_journal(shard).exists() or not work_dir.rollout(shard).exists():
+        with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
+            for group in read_groups(work_dir, shard):
+                attempts = [group.attempts[number] for number in sorted(group.attempts)]
+                for attempt in [*attempts, *(added or {}).get(group.prompt.id, ())]:
+                    writer.write(attempt_row(attempt))
+        remove(work_dir.rollout_journal(shard))

@@ -1,0 +1,168 @@
+"""Parquet shards: their columns, how they are written whole, how they are read in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rsr_cli.errors import WorkDirError
+from rsr_cli.store.files import replacing
+
+DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
+ROLLOUT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("attempt", pa.int32()),
+        ("step", pa.int32()),
+        ("step_size", pa.int32()),
+        ("response", pa.string()),
+        ("reasoning", pa.string()),
+        ("finish_reason", pa.string()),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+        ("model", pa.string()),
+        ("params", pa.string()),
+        ("seed", pa.int64()),
+        ("error", pa.string()),
+        ("latency_s", pa.float64()),
+        ("source", pa.string()),
+    ]
+)
+SCORE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("attempt", pa.int32()),
+        ("score", pa.float64()),
+        ("status", pa.string()),
+        ("extracted_answer", pa.string()),
+        ("explanation", pa.string()),
+    ]
+)
+PROMPTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("n_valid", pa.int32()),
+        ("n_scored", pa.int32()),
+        ("n_pass", pa.int32()),
+        ("n_fail", pa.int32()),
+        ("n_truncated", pa.int32()),
+        ("n_error", pa.int32()),
+        ("n_attempts", pa.int32()),
+        ("pass_rate", pa.float64()),
+        ("pass_rate_first_step", pa.float64()),
+        ("end_reason", pa.string()),
+    ]
+)
+
+_BATCH_ROWS = 1024
+_DIGEST_KEY = "rsr.digest"
+
+
+class ShardWriter:
+    """Writes rows to one Parquet file, a row group at a time, and takes a digest of what they say."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.count = 0
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(row)
+        self.count += 1
+        if len(self._rows) >= _BATCH_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = {name: [row.get(name) for row in self._rows] for name in self._schema.names}
+            self._hash.update(orjson.dumps(columns, option=orjson.OPT_SORT_KEYS))
+            self._writer.write_table(pa.table(columns, schema=self._schema))
+            self._rows = []
+
+    def close(self, metadata: Mapping[str, str]) -> str:
+        """Finish the file with `metadata` in its footer; the digest of its rows."""
+        self._flush()
+        digest = self._hash.hexdigest()
+        self._writer.add_key_value_metadata({_DIGEST_KEY: digest, **metadata})
+        self._writer.close()
+        return digest
+
+    def abort(self) -> None:
+        self._writer.close()
+
+
+@contextmanager
+def writing_shard(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[ShardWriter]:
+    """A writer whose rows replace `path` when the block ends well."""
+    with replacing(path) as temporary:
+        writer = ShardWriter(temporary, schema)
+        try:
+            yield writer
+        except BaseException:
+            writer.abort()
+            raise
+        writer.close(metadata or {})
+
+
+def read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+    """The rows of a shard in order, with the columns of `schema`; nothing where there is no such file."""
+    if not path.exists():
+        return
+    with _reading(path) as file:
+        missing = [name for name in schema.names if name not in file.schema_arrow.names]
+        if missing:
+            raise WorkDirError(f"{path} lacks the columns {', '.join(missing)}", _DAMAGED)
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=schema.names):
+            yield from batch.to_pylist()
+
+
+def row_count(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with _reading(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def schema(path: Path) -> pa.Schema:
+    """The columns of a shard that stands."""
+    with _reading(path) as file:
+        return file.schema_arrow
+
+
+def footer(path: Path) -> dict[str, str]:
+    """The metadata that a shard was closed with, {} where there is no such file."""
+    if not path.exists():
+        return {}
+    with _reading(path) as file:
+        return {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+
+
+def digest(path: Path) -> str:
+    """The digest of a shard's rows, empty where there is no such file."""
+    return footer(path).get(_DIGEST_KEY, "")
+
+
+_DAMAGED = "move it away (a copy may stand in your backup) and run rsr resume: what it held is made again"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, pa.ArrowIOError, pa.ArrowNotImplementedError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise WorkDirError(f"{path} is damaged and can't be read: {reason}", _DAMAGED) from None
+
+
+def combined(digests: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32]

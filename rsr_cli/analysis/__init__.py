@@ -1,0 +1,1 @@
+"""Analysis: what happened, per prompt and in all."""

@@ -1,0 +1,192 @@
+"""The figures of a whole work dir, gathered group by group in bounded memory."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsr_cli.analysis.prompts import PromptStats, pass_at_k
+from rsr_cli.types import Attempt, Group
+
+_PERCENTILES = (5, 25, 50, 75, 95, 99)
+_RATE_BINS = 10
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass
+class Distribution:
+    """Whole numbers counted by value: as small as the number of different values."""
+
+    counts: Counter[int] = field(default_factory=Counter)
+
+    def add(self, value: int) -> None:
+        self.counts[value] += 1
+
+    def summary(self) -> dict[str, float] | None:
+        """Mean, extremes and percentiles (nearest rank), None where nothing was counted."""
+        total = self.counts.total()
+        if not total:
+            return None
+        values = sorted(self.counts)
+        result: dict[str, float] = {
+            "mean": round(sum(value * count for value, count in self.counts.items()) / total, 2),
+            "min": values[0],
+            "max": values[-1],
+        }
+        ranks = iter(_PERCENTILES)
+        percent = next(ranks, None)
+        seen = 0
+        for value in values:
+            seen += self.counts[value]
+            while percent is not None and seen * 100 >= percent * total:
+                result[f"p{percent}"] = value
+                percent = next(ranks, None)
+        return result
+
+
+@dataclass
+class Statistics:
+    """Fed one group at a time; `summary` is what `stats.json` holds.
+
+    `max_rollouts` and `early_stop` are the config's: they say what early stop saved, and which outcomes are unbiased.
+    """
+
+    max_rollouts: int
+    early_stop: bool
+    prices: tuple[float, float]
+    """Money per million prompt tokens and per million completion tokens."""
+
+    groups: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    end_reasons: Counter[str] = field(default_factory=Counter)
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    per_prompt: Distribution = field(default_factory=Distribution)
+    completion_tokens: Distribution = field(default_factory=Distribution)
+    rates: list[int] = field(default_factory=lambda: [0] * _RATE_BINS)
+    rate_sum: float = 0.0
+    first_rate_sum: float = 0.0
+    at_k: Counter[int] = field(default_factory=Counter)
+    at_k_sum: dict[int, float] = field(default_factory=dict)
+    saved: int = 0
+
+    def add(self, group: Group, stats: PromptStats) -> None:
+        self.end_reasons[stats.end_reason] += 1
+        self.per_prompt.add(stats.n_attempts)
+        self.groups["total"] += 1
+        self.groups["with_a_pass"] += stats.n_pass > 0
+        self.groups["sampled"] += stats.n_attempts > 0
+        if stats.end_reason == "early_stop":
+            self.saved += max(0, self.max_rollouts - stats.n_valid)
+        for attempt in group.attempts.values():
+            self._add_attempt(attempt)
+        for name in ("n_scored", "n_pass", "n_fail"):
+            self.attempts[name.removeprefix("n_")] += getattr(stats, name)
+        for rollout in group.rollouts():
+            self.statuses[rollout.verdict.status if rollout.verdict else "unscored"] += 1
+        self._add_rates(stats)
+
+    def _add_attempt(self, attempt: Attempt) -> None:
+        self.attempts["total"] += 1
+        self.attempts["rollouts"] += attempt.valid
+        self.attempts["truncated"] += attempt.truncated
+        self.attempts["errors"] += attempt.error is not None
+        self.attempts["empty"] += not attempt.response and attempt.error is None and attempt.finish_reason == "stop"
+        self.finish_reasons[attempt.finish_reason] += 1
+        self.models[attempt.model] += 1
+        self.tokens["prompt"] += attempt.prompt_tokens or 0
+        self.tokens["completion"] += attempt.completion_tokens or 0
+        if attempt.completion_tokens is not None:
+            self.completion_tokens.add(attempt.completion_tokens)
+        if attempt.error is not None:
+            # The same trouble with other numbers in its text is the same kind.
+            self.errors[_NUMBER.sub("N", attempt.error.splitlines()[0])[:120]] += 1
+
+    def _add_rates(self, stats: PromptStats) -> None:
+        if stats.pass_rate is not None:
+            self.groups["with_a_score"] += 1
+            self.rate_sum += stats.pass_rate
+        if stats.pass_rate_first_step is not None:
+            self.groups["with_a_first_step_score"] += 1
+            self.first_rate_sum += stats.pass_rate_first_step
+            self.rates[min(int(stats.pass_rate_first_step * _RATE_BINS), _RATE_BINS - 1)] += 1
+        unbiased = stats.first_step if self.early_stop else stats.all_outcomes
+        k = 1
+        while k <= len(unbiased):
+            self.at_k[k] += 1
+            self.at_k_sum[k] = self.at_k_sum.get(k, 0.0) + pass_at_k(len(unbiased), sum(unbiased), k)
+            k *= 2
+
+    def summary(self) -> dict[str, Any]:
+        total, attempts, scored = self.groups["total"], self.attempts["total"], self.attempts["scored"]
+        mean_tokens = self.tokens["completion"] / attempts if attempts else 0.0
+        prompt_price, completion_price = self.prices
+        return {
+            "prompts": {
+                "total": total,
+                "sampled": self.groups["sampled"],
+                "with_a_pass": self.groups["with_a_pass"],
+                "end_reasons": dict(self.end_reasons.most_common()),
+            },
+            "attempts": {
+                "total": attempts,
+                "rollouts": self.attempts["rollouts"],
+                "truncated": self.attempts["truncated"],
+                "truncation_rate": _share(self.attempts["truncated"], attempts),
+                "errors": self.attempts["errors"],
+                "empty_replies": self.attempts["empty"],
+                "per_prompt": self.per_prompt.summary(),
+                "finish_reasons": dict(self.finish_reasons.most_common()),
+                "errors_by_kind": dict(self.errors.most_common(20)),
+                "models": dict(self.models.most_common()),
+            },
+            "scores": {
+                "scored": scored,
+                "passed": self.attempts["pass"],
+                "failed": self.attempts["fail"],
+                "statuses": dict(self.statuses.most_common()),
+                "no_answer_rate": _share(self.statuses["no_answer"], self.statuses.total()),
+            },
+            "pass_rate": {
+                "first_step_mean": _share(self.first_rate_sum, self.groups["with_a_first_step_score"]),
+                "first_step_histogram": self.rates,
+                "mean_of_prompts": _share(self.rate_sum, self.groups["with_a_score"]),
+                "of_rollouts": _share(self.attempts["pass"], scored),
+                "biased_by_early_stop": self.early_stop,
+                "pass_at_k": {
+                    str(k): {"value": round(self.at_k_sum[k] / count, 6), "prompts": count}
+                    for k, count in sorted(self.at_k.items())
+                },
+                "pass_at_k_from": "first step" if self.early_stop else "all rollouts",
+            },
+            "early_stop": {
+                "attempts_saved": self.saved,
+                "completion_tokens_saved_about": round(self.saved * mean_tokens),
+                "share_saved": _share(self.saved, self.saved + self.attempts["rollouts"]),
+            },
+            "tokens": {
+                "prompt": self.tokens["prompt"],
+                "completion": self.tokens["completion"],
+                "completion_per_attempt": self.completion_tokens.summary(),
+            },
+            "cost": (
+                {
+                    "prompt": round(self.tokens["prompt"] * prompt_price / 1e6, 6),
+                    "completion": round(self.tokens["completion"] * completion_price / 1e6, 6),
+                    "total": round(
+                        (self.tokens["prompt"] * prompt_price + self.tokens["completion"] * completion_price) / 1e6, 6
+                    ),
+                }
+                if any(self.prices)
+                else None
+            ),
+        }
+
+
+def _share(part: float, whole: float) -> float | None:
+    return round(part / whole, 6) if whole else None

@@ -1,0 +1,1 @@
+"""Formatters: each turns scored groups into the rows that one kind of training reads."""

@@ -1,0 +1,88 @@
+"""What the formatters share: thresholds, the texts that pass or fail, and messages as trainers read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from rsr_cli.errors import InputError
+from rsr_cli.types import Group, Message, Rollout
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+ORIGIN = [("id", pa.string()), ("attempt", pa.int32()), ("score", pa.float64())]
+
+Candidate = tuple[Rollout, float]
+
+
+class ScoredFormatter(BaseModel):
+    """The options of every formatter that chooses by score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    has_target: ClassVar[bool] = True
+    """False where a formatter takes what there is and early stop need not ask it."""
+
+    pass_threshold: float = 1.0
+    """A score of at least this is a pass."""
+    fail_threshold: float = 0.0
+    """A score of at most this is a fail; between the two it is neither."""
+    reasoning: Literal["inline", "field", "drop"] = "inline"
+    """Thinking that came apart from its response: before it in think tags, in `reasoning_content`, or left out."""
+
+    def passed(self, group: Group) -> list[Candidate]:
+        """The passing rollouts with different texts, best first, earlier first among equals."""
+        return sorted(_distinct(group, lambda score: score >= self.pass_threshold), key=lambda item: -item[1])
+
+    def failed(self, group: Group) -> list[Candidate]:
+        """The failing rollouts with different texts, worst first, earlier first among equals."""
+        return sorted(_distinct(group, lambda score: score <= self.fail_threshold), key=lambda item: item[1])
+
+    def assistant(self, rollout: Rollout) -> Message:
+        thinking = rollout.attempt.reasoning
+        message = {"role": "assistant", "content": rollout.response}
+        if thinking and self.reasoning == "inline":
+            message["content"] = f"<think>\n{thinking.strip()}\n</think>\n\n{rollout.response}"
+        elif self.reasoning == "field":
+            message["reasoning_content"] = thinking or ""
+        return message
+
+    @property
+    def message_type(self) -> pa.DataType:
+        if self.reasoning != "field":
+            return MESSAGES
+        return pa.list_(pa.struct([*MESSAGES.value_type, ("reasoning_content", pa.string())]))
+
+
+def origin(group: Group, candidate: Candidate) -> dict[str, Any]:
+    """Where a training row comes from."""
+    rollout, score = candidate
+    return {"id": group.prompt.id, "attempt": rollout.attempt.attempt, "score": score}
+
+
+def chat(group: Group) -> list[Message]:
+    """The prompt's messages with their content as text; InputError where a part is not text."""
+    return [{"role": message["role"], "content": _text(message, group.prompt.id)} for message in group.prompt.messages]
+
+
+def _text(message: Message, prompt_id: str) -> str:
+    content = message.get("content")
+    if isinstance(content, list) and all(isinstance(part, dict) and part.get("type") == "text" for part in content):
+        return "".join(part["text"] for part in content)
+    if content is None or isinstance(content, str):
+        return content or ""
+    raise InputError(
+        f"prompt {prompt_id!r}: a message holds parts that are not text, which this formatter can't write",
+        "use the rollouts formatter, or one of your own as path/to/file.py:Name",
+    )
+
+
+def _distinct(group: Group, wanted: Any) -> Iterator[Candidate]:
+    seen: set[str] = set()
+    for rollout, score in group.scored():
+        text = rollout.response.strip()
+        if wanted(score) and text not in seen:
+            seen.add(text)
+            yield rollout, score

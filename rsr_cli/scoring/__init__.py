@@ -1,0 +1,1 @@
+"""Scoring: a response becomes a verdict."""

@@ -1,0 +1,38 @@
+"""The `rsr` command. The commands import what they need when they run, so that `rsr --help` is quick."""
+
+from __future__ import annotations
+
+import typer
+
+from rsr_cli import __version__
+from rsr_cli.cli import look, stages, tiny
+
+app = typer.Typer(
+    name="rsr",
+    help="Training data by rejection sampling and best-of-N: sample, verify, keep what passes, know what it cost.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rsr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+for _module in (stages, look, tiny):
+    _module.add_commands(app)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,109 @@
+"""The commands that look and start: status, show, config, init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirOption, split_arguments
+from rsr_cli.cli.terminal import guarded, print_json
+
+
+@guarded
+def status(
+    directory: Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False)] = None,
+    work_dir: WorkDirOption = None,
+    json: Json = False,
+) -> None:
+    """What each stage of a work dir has done."""
+    from rsr_cli.cli.tables import print_status
+
+    target = _work_dir(work_dir or directory)
+    state, numbers = target.load_state(), target.shards()
+    open_shards = sum(target.is_open(shard) for shard in numbers)
+    print_status(target, state, open_shards, len(numbers), as_json=json)
+
+
+@guarded
+def show(
+    directory: Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False)] = None,
+    work_dir: WorkDirOption = None,
+    id: Annotated[str | None, typer.Option(help="Only the prompt of this id.")] = None,
+    passed: Annotated[bool, typer.Option("--passed", help="Only rollouts that pass.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only rollouts that fail.")] = False,
+    status: Annotated[
+        str | None, typer.Option(help="Only rollouts of this status: scored, no_answer, timeout, error, unscored.")
+    ] = None,
+    truncated: Annotated[bool, typer.Option("--truncated", help="Only truncated attempts.")] = False,
+    errors: Annotated[bool, typer.Option("--errors", help="Only attempts that failed.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The most prompts to show.")] = 5,
+    full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
+) -> None:
+    """Read prompts, attempts and verdicts in the terminal."""
+    from rsr_cli.cli.show import Filter, show_groups
+
+    target = _work_dir(work_dir or directory)
+    wanted = Filter(id, passed, failed, status, truncated, errors)
+    show_groups(target, wanted, limit=limit, full=full, as_json=json)
+
+
+@guarded
+def config(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a config.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the resolved config, or its JSON Schema."""
+    from rsr_cli.config.load import load_config
+    from rsr_cli.config.settings import Config
+
+    if schema:
+        print_json(Config.model_json_schema())
+        return
+    path, overrides = split_arguments(arguments, config)
+    if path is None and work_dir is not None:
+        path = work_dir / "config.yaml"
+    loaded = load_config(path, overrides)
+    if json:
+        print_json(loaded.document)
+    else:
+        typer.echo(loaded.to_yaml(), nl=False)
+
+
+@guarded
+def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")] = Path()) -> None:
+    """Write a commented config and a transform to start from."""
+    from importlib.resources import files
+
+    from rsr_cli.errors import InputError
+    from rsr_cli.store.files import write_text
+
+    targets = {directory / name: name for name in ("config.yaml", "transform.py")}
+    standing = [str(path) for path in targets if path.exists()]
+    if standing:
+        raise InputError(f"{' and '.join(standing)} stand already", "rsr init DIR writes into another folder")
+    for path, name in targets.items():
+        write_text(path, files("rsr_cli.cli").joinpath("templates", f"{name}.txt").read_text(encoding="utf-8"))
+        typer.echo(str(path))
+    typer.echo("Next: edit both, then rsr run config.yaml --dry-run", err=True)
+
+
+def _work_dir(path: Path | None):  # type: ignore[no-untyped-def]
+    from rsr_cli.errors import InputError
+    from rsr_cli.store.work_dir import WorkDir
+
+    if path is None:
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    target = WorkDir(path)
+    target.load_state()
+    return target
+
+
+def add_commands(app: typer.Typer) -> None:
+    for command in (status, show, config, init):
+        app.command()(command)

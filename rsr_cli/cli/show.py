@@ -1,0 +1,130 @@
+"""`rsr show`: prompts with their attempts and verdicts, filtered, as text or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from rsr_cli.cli.terminal import print_json, printable
+from rsr_cli.config.load import load_config
+from rsr_cli.errors import InputError
+from rsr_cli.stages.analyze import thresholds
+from rsr_cli.store.groups import read_groups
+from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.types import Attempt, Group, Verdict
+
+_LINES = 8
+_CHARACTERS = 800
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which attempts to show; an attempt has to meet all that is asked."""
+
+    id: str | None
+    passed: bool
+    failed: bool
+    status: str | None
+    truncated: bool
+    errors: bool
+
+    @property
+    def narrows(self) -> bool:
+        return self.passed or self.failed or self.truncated or self.errors or self.status is not None
+
+
+def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as_json: bool) -> None:
+    """Print the groups that hold something to show, at most `limit` of them."""
+    console = Console(highlight=False)
+    shown = 0
+    for group, attempts in _matching(work_dir, wanted):
+        if as_json:
+            print_json(_as_json(group, attempts))
+        else:
+            _print_group(console, group, attempts, full)
+        shown += 1
+        if shown == limit:
+            break
+    if not shown and wanted.id is not None and not wanted.narrows:
+        raise InputError(f"there is no prompt {wanted.id!r} in {work_dir.root}")
+
+
+def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:
+    passes, fails = thresholds(load_config(work_dir.config_path).config)
+
+    def meets(group: Group, attempt: Attempt) -> bool:
+        verdict = group.verdicts.get(attempt.attempt)
+        score = verdict.score if verdict else None
+        status = verdict.status if verdict else "unscored" if attempt.valid else None
+        return (
+            (not wanted.passed or (score is not None and passes(score)))
+            and (not wanted.failed or (score is not None and fails(score)))
+            and (not wanted.truncated or attempt.truncated)
+            and (not wanted.errors or attempt.error is not None)
+            and (wanted.status is None or wanted.status == status)
+        )
+
+    for shard in work_dir.shards():
+        for group in read_groups(work_dir, shard):
+            if wanted.id is not None and group.prompt.id != wanted.id:
+                continue
+            attempts = [group.attempts[number] for number in sorted(group.attempts)]
+            chosen = [attempt for attempt in attempts if meets(group, attempt)]
+            if chosen or not wanted.narrows:
+                yield group, chosen
+
+
+def _as_json(group: Group, attempts: list[Attempt]) -> dict[str, Any]:
+    def row(attempt: Attempt) -> dict[str, Any]:
+        verdict = group.verdicts.get(attempt.attempt)
+        return asdict(attempt) | {"verdict": asdict(verdict) if verdict else None}
+
+    prompt = asdict(group.prompt)
+    return prompt | {"attempts": [row(attempt) for attempt in attempts]}
+
+
+def _print_group(console: Console, group: Group, attempts: list[Attempt], full: bool) -> None:
+    def say(text: str, style: str = "") -> None:
+        console.print(f"[{style}]{escape(printable(text))}[/]" if style else escape(printable(text)), soft_wrap=True)
+
+    answer = group.prompt.metadata.get("answer")
+    say(f"━━ {group.prompt.id} · answer {answer}", "bold")
+    for message in group.prompt.messages:
+        say(f"{message['role']}:", "dim")
+        say(_cut(str(message.get("content") or ""), full))
+    for attempt in attempts:
+        verdict = group.verdicts.get(attempt.attempt)
+        say(f"── attempt {attempt.attempt} · step {attempt.step} · {_outcome(attempt, verdict)}", _style(verdict))
+        if attempt.reasoning:
+            say(_cut(attempt.reasoning, full), "dim")
+        say(_cut(attempt.error or attempt.response or "(no text)", full))
+    console.print()
+
+
+def _outcome(attempt: Attempt, verdict: Verdict | None) -> str:
+    if attempt.error is not None:
+        return "error"
+    if not attempt.valid:
+        return "truncated" if attempt.truncated else f"{attempt.finish_reason}, no reply"
+    if verdict is None:
+        return "not scored"
+    score = "unknown" if verdict.score is None else f"score {verdict.score:g}"
+    extracted = f" · extracted {verdict.extracted_answer}" if verdict.extracted_answer is not None else ""
+    return f"{verdict.status} · {score}{extracted}"
+
+
+def _style(verdict: Verdict | None) -> str:
+    if verdict is None or verdict.score is None:
+        return "yellow"
+    return "green" if verdict.score > 0 else "red"
+
+
+def _cut(text: str, full: bool) -> str:
+    lines = text.splitlines()
+    if full or (len(lines) <= _LINES and len(text) <= _CHARACTERS):
+        return text
+    return "\n".join(lines[:_LINES])[:_CHARACTERS] + " …"

@@ -1,0 +1,191 @@
+"""The commands that work: the stages, their chain, and import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsr_cli.cli.options import (
+    AllowMixed,
+    Arguments,
+    ConfigOption,
+    Json,
+    RetryErrors,
+    WorkDirOption,
+    split_arguments,
+)
+from rsr_cli.cli.terminal import guarded
+
+if TYPE_CHECKING:
+    from rsr_cli.stages.session import Session, StageResult
+
+
+@contextmanager
+def _session(
+    command: str, work_dir: Path | None, config: Path | None, arguments: list[str] | None, *, may_create: bool = False
+) -> Iterator[Session]:
+    from rsr_cli.stages.progress import Progress
+    from rsr_cli.stages.session import open_session
+
+    config, overrides = split_arguments(arguments, config)
+    with open_session(
+        command, Progress(), work_dir=work_dir, config_path=config, overrides=overrides, may_create=may_create
+    ) as session:
+        yield session
+
+
+def _report(session: Session, results: list[StageResult], as_json: bool, *, told: bool) -> None:
+    from rsr_cli.cli.tables import print_results
+
+    print_results(session.work_dir, results, as_json=as_json, name_work_dir=not told)
+
+
+@guarded
+def prepare(
+    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+) -> None:
+    """Raw input, through a transform and a format check, into data/."""
+    from rsr_cli.stages import prepare as stage
+
+    with _session("prepare", work_dir, config, arguments, may_create=True) as session:
+        _report(session, [stage.prepare(session)], json, told=work_dir is not None)
+
+
+@guarded
+def sample(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    retry_errors: RetryErrors = False,
+    allow_mixed: AllowMixed = False,
+    json: Json = False,
+) -> None:
+    """Draw attempts for every prompt until its group has ended; tops up what is missing."""
+    from rsr_cli.stages import sample as stage
+
+    with _session("sample", work_dir, config, arguments) as session:
+        result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        _report(session, [result], json, told=True)
+
+
+@guarded
+def verify(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    retry_unknown: Annotated[
+        bool, typer.Option("--retry-unknown", help="Score again what timed out or failed to score.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Score every rollout with the present verifier; says which verdicts changed."""
+    from rsr_cli.stages import verify as stage
+
+    with _session("verify", work_dir, config, arguments) as session:
+        _report(session, [stage.verify(session, retry_unknown=retry_unknown)], json, told=True)
+
+
+@guarded
+def format_(
+    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+) -> None:
+    """Scored rollouts into train/, one folder and one JSONL per formatter."""
+    from rsr_cli.stages import format as stage
+
+    with _session("format", work_dir, config, arguments) as session:
+        _report(session, [stage.format_(session)], json, told=True)
+
+
+@guarded
+def analyze(
+    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+) -> None:
+    """What happened and what it cost, into summary/."""
+    from rsr_cli.stages import analyze as stage
+
+    with _session("analyze", work_dir, config, arguments) as session:
+        _report(session, [stage.analyze(session)], json, told=True)
+
+
+@guarded
+def run(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the config and the most it can spend; write nothing.")
+    ] = False,
+    retry_errors: RetryErrors = False,
+    allow_mixed: AllowMixed = False,
+    json: Json = False,
+) -> None:
+    """prepare, sample, verify, format and analyze: the same as calling them one by one."""
+    from rsr_cli.stages import pipeline
+
+    if dry_run:
+        _dry_run(work_dir, config, arguments, as_json=json)
+        return
+    with _session("run", work_dir, config, arguments, may_create=True) as session:
+        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        _report(session, results, json, told=work_dir is not None)
+
+
+@guarded
+def resume(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    retry_errors: RetryErrors = False,
+    allow_mixed: AllowMixed = False,
+    json: Json = False,
+) -> None:
+    """Finish whatever is unfinished or out of date in a work dir, and only that."""
+    from rsr_cli.stages import pipeline
+
+    if work_dir is None and arguments and "=" not in arguments[0] and Path(arguments[0]).is_dir():
+        work_dir = Path(arguments.pop(0))
+    with _session("resume", work_dir, config, arguments) as session:
+        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        _report(session, results, json, told=True)
+
+
+@guarded
+def import_(
+    file: Annotated[str, typer.Argument(help="JSONL or Parquet with id or messages, and response.")],
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    transform: Annotated[
+        str | None, typer.Option(help="file.py:function that maps a row to such a row, a list of them, or None.")
+    ] = None,
+    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave bad rows out.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring completions that were made elsewhere into a work dir as attempts."""
+    from rsr_cli.stages import import_ as stage
+
+    with _session("import", work_dir, config, arguments) as session:
+        result = stage.import_(session, file, transform=transform, skip_invalid=skip_invalid)
+        _report(session, [result], json, told=True)
+
+
+def _dry_run(work_dir: Path | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:
+    from rsr_cli.cli.tables import print_plan
+    from rsr_cli.stages.pipeline import most_it_can_spend
+    from rsr_cli.stages.session import check_components, settle
+
+    config, overrides = split_arguments(arguments, config)
+    loaded, _ = settle(work_dir, config, overrides, may_create=True)
+    check_components(loaded.config)
+    print_plan(loaded, most_it_can_spend(loaded.config), as_json=as_json)
+
+
+def add_commands(app: typer.Typer) -> None:
+    for command in (prepare, sample, verify, analyze, run, resume):
+        app.command()(command)
+    app.command("format")(format_)
+    app.command("import")(import_)

@@ -1,0 +1,111 @@
+"""Results as tables for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rsr_cli.cli.terminal import print_json, printable
+from rsr_cli.config.load import LoadedConfig
+from rsr_cli.stages.session import StageResult
+from rsr_cli.store.state import State
+from rsr_cli.store.work_dir import WorkDir
+
+
+def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: bool, name_work_dir: bool) -> None:
+    """What each stage did; where the user did not name the work dir, its path as the last line."""
+    if as_json:
+        stages = {item.stage: {"skipped": item.skipped, **item.counts} for item in results}
+        print_json({"work_dir": str(work_dir.root), "stages": stages})
+        return
+    console = Console(highlight=False)
+    table = _table("stage", "", "result")
+    for item in results:
+        table.add_row(item.stage, "up to date" if item.skipped else "done", _told(item))
+    console.print(table)
+    for item in results:
+        for note in item.notes:
+            console.print(escape(printable(note)), soft_wrap=True)
+    if all(item.skipped for item in results):
+        console.print("nothing to do: everything is up to date")
+    for path in _written(work_dir, results):
+        console.print(escape(path), soft_wrap=True)
+    if name_work_dir:
+        console.print(escape(str(work_dir.root)), soft_wrap=True)
+
+
+def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) -> None:
+    """The resolved config and the most that a run can spend."""
+    if as_json:
+        print_json({"config": loaded.document, **spend})
+        return
+    console = Console(highlight=False)
+    console.print(escape(loaded.to_yaml()), soft_wrap=True)
+    table = _table("the most that this run can take", "")
+    for name, value in spend.items():
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    console.print(table)
+
+
+def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int, *, as_json: bool) -> None:
+    if as_json:
+        stages = {name: vars(record) for name, record in state.stages.items()}
+        print_json({"work_dir": str(work_dir.root), "shards": shards, "open_shards": open_shards, "stages": stages})
+        return
+    console = Console(highlight=False)
+    table = _table("stage", "status", "shards", "seconds", "result")
+    for name, record in state.stages.items():
+        seconds = "" if record.seconds is None else f"{record.seconds:,.1f}"
+        done = f"{len(record.shards_done)}/{shards}" if record.shards_done else ""
+        told = _told(StageResult(name, counts=record.counts)) if record.counts else ""
+        table.add_row(name, record.status, done, seconds, told)
+    console.print(table)
+    if open_shards:
+        console.print(f"{open_shards} shards are open: rsr resume -w {escape(str(work_dir.root))} goes on")
+
+
+def _told(item: StageResult) -> str:
+    """The counts of a stage in one line."""
+    counts = item.counts
+    if item.stage == "analyze" and "pass_rate" in counts:
+        rate, attempts = counts["pass_rate"]["first_step_mean"], counts["attempts"]
+        parts = [
+            f"{counts['prompts']['with_a_pass']}/{counts['prompts']['total']} prompts with a pass",
+            "no pass rate" if rate is None else f"first-step pass rate {100 * rate:.1f} %",
+            f"{100 * (attempts['truncation_rate'] or 0):.1f} % truncated",
+            f"{counts['early_stop']['attempts_saved']:,} attempts saved by early stop",
+        ]
+        if counts["cost"]:
+            parts.append(f"cost {counts['cost']['total']:.2f}")
+        return " · ".join(parts)
+    if item.stage == "format":
+        return " · ".join(f"{name}: {count:,} rows" for name, count in counts.get("rows", {}).items())
+    hidden = {"changes", "examples", "end_reasons"}
+    parts = [
+        f"{value:,} {name.replace('_', ' ')}"
+        for name, value in counts.items()
+        if name not in hidden and isinstance(value, int) and (value or name in ("prompts", "rollouts", "imported"))
+    ]
+    parts += [f"{name}: {count:,}" for name, count in counts.get("end_reasons", {}).items()]
+    return " · ".join(parts)
+
+
+def _written(work_dir: WorkDir, results: list[StageResult]) -> list[str]:
+    """The files that a user wants next."""
+    stages = {item.stage for item in results}
+    paths = []
+    if "format" in stages and work_dir.train.is_dir():
+        paths += sorted(str(path) for path in work_dir.train.glob("*.jsonl"))
+    if "analyze" in stages:
+        paths += [str(work_dir.summary / "stats.json"), str(work_dir.summary / "report.html")]
+    return paths
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        table.add_column(column, no_wrap=index == 0, overflow="fold")
+    return table

@@ -1,0 +1,64 @@
+"""What people and pipes see: results on stdout, errors on stderr, exit codes; nothing that a model wrote acts on the
+terminal."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn, ParamSpec
+
+import typer
+
+from rsr_cli.errors import Interrupted, RsrError
+
+P = ParamSpec("P")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """`text` with control characters (escape sequences, direction marks) shown as \\x1b and the like."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Run a command so that every failure is one message and the exit code that belongs to it."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from rsr_cli.stages.interrupts import interruptible
+
+        try:
+            with interruptible():
+                command(*args, **kwargs)
+                sys.stdout.flush()
+        except RsrError as error:
+            _fail(str(error), error.exit_code)
+        except Interrupted as stop:
+            _fail("stopped; what arrived is kept, rsr resume goes on from here", stop.exit_code)
+        except BrokenPipeError:
+            # The reader of our stdout has gone: nothing is wrong, and nothing more is to be said to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}", 1, "what was recorded is kept; rsr resume goes on from there")
+
+    return run
+
+
+def _fail(message: str, exit_code: int, hint: str | None = None) -> NoReturn:
+    if os.environ.get("RSR_DEBUG") == "1":
+        traceback.print_exc()
+    lines = printable(message) + (f"\n  {hint}" if hint else "")
+    print(f"error: {lines}" if exit_code in (1, 2, 3) else lines, file=sys.stderr)
+    raise typer.Exit(exit_code)

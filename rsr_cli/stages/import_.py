@@ -1,0 +1,175 @@
+"""import: completions that were made elsewhere become attempts of the work dir's prompts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rsr_cli import registry
+from rsr_cli.errors import InputError, PluginError
+from rsr_cli.stages.prepare import Counts
+from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.store.groups import read_groups, read_prompts
+from rsr_cli.store.inputs import BadRow, read_input
+from rsr_cli.store.recorder import compact
+from rsr_cli.types import Attempt, Group
+
+_TEXTS = ("response", "reasoning", "finish_reason", "model")
+_NUMBERS = ("prompt_tokens", "completion_tokens", "seed")
+
+
+def import_(session: Session, path: str, *, transform: str | None = None, skip_invalid: bool = False) -> StageResult:
+    """Add the completions in `path` as one more step of their prompts.
+
+    A row has `id` or `messages` of a prompt here, and `response`; where known `reasoning`, `finish_reason`, `model`,
+    `prompt_tokens`, `completion_tokens`, `seed`. A file that was imported before adds nothing: every attempt bears
+    the digest of its file and the number of its row.
+    """
+    numbers = session.require_data()
+    counts = Counts()
+    origin = _Origin(path)
+    by_prompt = _read(session, path, transform, counts, origin)
+    if counts.invalid and not skip_invalid:
+        raise InputError(counts.summary(), "mend them, or leave them out with --skip-invalid")
+    for line in counts.shown:
+        session.progress.warn(f"skipped: {line}")
+    added = {"imported": 0, "already_here": 0}
+    for shard in numbers:
+        new = {
+            group.prompt.id: _numbered(group, by_prompt[group.prompt.id])
+            for group in read_groups(session.work_dir, shard)
+            if group.prompt.id in by_prompt
+        }
+        added["imported"] += sum(map(len, new.values()))
+        added["already_here"] += sum(len(by_prompt[prompt_id]) - len(attempts) for prompt_id, attempts in new.items())
+        if any(new.values()):
+            compact(session.work_dir, shard, new)
+    result = {"rows": counts.rows, "skipped": counts.skipped, "invalid": counts.invalid} | added
+    return StageResult("import", skipped=not added["imported"], counts=result)
+
+
+def _numbered(group: Group, attempts: list[Attempt]) -> list[Attempt]:
+    """Those that are not here yet, as the group's next step."""
+    here = {attempt.source for attempt in group.attempts.values()}
+    new = [attempt for attempt in attempts if attempt.source not in here]
+    begin = max(group.attempts, default=-1) + 1
+    step = max((attempt.step for attempt in group.attempts.values()), default=-1) + 1
+    return [
+        replace(attempt, attempt=number, step=step, step_size=len(new)) for number, attempt in enumerate(new, begin)
+    ]
+
+
+class _Origin:
+    """Names each row by its file's digest and its number."""
+
+    def __init__(self, path: str) -> None:
+        file = Path(path).expanduser()
+        self._digest = (
+            registry.file_digest(file)[:12] if file.is_file() else hashlib.sha256(path.encode()).hexdigest()[:12]
+        )
+
+    def __call__(self, row: int, part: int) -> str:
+        return f"import:{self._digest}:{row}" + (f".{part}" if part else "")
+
+
+def _read(
+    session: Session, path: str, transform: str | None, counts: Counts, origin: _Origin
+) -> dict[str, list[Attempt]]:
+    """The attempts in `path` by the id of their prompt, not yet numbered."""
+    function = registry.load_object(transform) if transform else None
+    if function is not None and not callable(function):
+        raise PluginError(f"--transform: {transform} is not a function")
+    ids = _Ids(session)
+    result: dict[str, list[Attempt]] = defaultdict(list)
+    keep_truncated = not session.config.sampler.drop_truncated
+    for number, (where, row) in enumerate(read_input(path), 1):
+        counts.rows += 1
+        if isinstance(row, BadRow):
+            counts.reject(where, row)
+            continue
+        mapped: Any = row
+        if function is not None:
+            try:
+                mapped = function(row)
+            except Exception as error:
+                raise PluginError(f"{where}: {transform} raised {type(error).__name__}: {error}") from error
+        if mapped is None:
+            counts.skipped += 1
+            continue
+        # One row may hold several completions of a prompt.
+        for part, item in enumerate(mapped if isinstance(mapped, list) else [mapped]):
+            prompt_id = ids.of(item)
+            problem = _problem(item, prompt_id)
+            if problem or prompt_id is None:
+                counts.reject(where, problem or "no prompt here has these messages")
+                continue
+            result[prompt_id].append(_attempt(item, prompt_id, origin(number, part), keep_truncated))
+    return result
+
+
+class _Ids:
+    """The ids of the prompts here, and which messages are whose."""
+
+    def __init__(self, session: Session) -> None:
+        self._known: set[str] = set()
+        self._by_messages: dict[bytes, str] = {}
+        for shard in session.work_dir.shards():
+            for prompt in read_prompts(session.work_dir.data(shard)):
+                self._known.add(prompt.id)
+                self._by_messages.setdefault(_messages_key(prompt.messages), prompt.id)
+
+    def of(self, row: Any) -> str | None:
+        if not isinstance(row, dict):
+            return None
+        if row.get("id") is not None:
+            return str(row["id"]) if str(row["id"]) in self._known else None
+        messages = row.get("messages")
+        return self._by_messages.get(_messages_key(messages)) if messages else None
+
+
+def _messages_key(messages: Any) -> bytes:
+    return hashlib.blake2b(json.dumps(messages, sort_keys=True).encode(), digest_size=16).digest()
+
+
+def _problem(row: Any, prompt_id: str | None) -> str | None:
+    if not isinstance(row, dict):
+        return f"is a {type(row).__name__}, not an object"
+    if row.get("id") is None and not row.get("messages"):
+        return "has neither an id nor messages"
+    if prompt_id is None:
+        return (
+            f"there is no prompt {row['id']!r} here"
+            if row.get("id") is not None
+            else "no prompt here has these messages"
+        )
+    if not isinstance(row.get("response"), str):
+        return "has no response" if row.get("response") is None else "the response is not a string"
+    for name in _TEXTS:
+        if row.get(name) is not None and not isinstance(row[name], str):
+            return f"{name} is a {type(row[name]).__name__}, not a string"
+    for name in _NUMBERS:
+        if row.get(name) is not None and (not isinstance(row[name], int) or isinstance(row[name], bool)):
+            return f"{name} is a {type(row[name]).__name__}, not a whole number"
+    return None
+
+
+def _attempt(row: dict[str, Any], prompt_id: str, source: str, keep_truncated: bool) -> Attempt:
+    truncated = row.get("finish_reason") == "length"
+    return Attempt(
+        id=prompt_id,
+        attempt=0,
+        step=0,
+        step_size=0,
+        response=row["response"] if keep_truncated or not truncated else None,
+        reasoning=row.get("reasoning"),
+        finish_reason=row.get("finish_reason") or "unknown",
+        model=row.get("model") or "unknown",
+        prompt_tokens=row.get("prompt_tokens"),
+        completion_tokens=row.get("completion_tokens"),
+        seed=row.get("seed"),
+        source=source,
+    )

@@ -1,0 +1,52 @@
+"""run and resume: the five stages one after the other, each doing only what is missing or out of date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rsr_cli.config.settings import Config
+from rsr_cli.stages.analyze import analyze
+from rsr_cli.stages.format import format_
+from rsr_cli.stages.prepare import Counts, prepare, read_dataset
+from rsr_cli.stages.sample import money, sample
+from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.verify import verify
+
+
+def run(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> list[StageResult]:
+    """prepare, sample, verify, format, analyze: the same as calling them one by one."""
+    return [
+        prepare(session),
+        sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed),
+        verify(session),
+        format_(session),
+        analyze(session),
+    ]
+
+
+def most_it_can_spend(config: Config) -> dict[str, Any]:
+    """The prompts of the input, and the most requests, tokens and money that a run over them can take.
+
+    Reads the whole input through the transform, and writes nothing. Retries are not counted: a request that failed
+    is rarely billed.
+    """
+    counts = Counts()
+    characters = 0
+    for prompt in read_dataset(config, counts):
+        characters += sum(len(str(message.get("content") or "")) for message in prompt.messages)
+    sampling = config.sampling
+    attempts = counts.prompts * sampling.max_steps * min(sampling.step_size, sampling.max_rollouts)
+    completion_tokens = attempts * config.sampler.max_tokens
+    return {
+        "prompts": counts.prompts,
+        "skipped": counts.skipped,
+        "without_answer": counts.without_answer,
+        "most_attempts": attempts,
+        "most_requests": attempts,
+        "most_completion_tokens": completion_tokens,
+        # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
+        "prompt_tokens_about": round(characters / 4) * (attempts // max(counts.prompts, 1)),
+        "most_cost": round(
+            money(config, round(characters / 4) * (attempts // max(counts.prompts, 1)), completion_tokens), 2
+        ),
+    }

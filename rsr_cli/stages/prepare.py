@@ -1,0 +1,277 @@
+"""prepare: raw input through a transform and a format check into `data/`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsr_cli import registry
+from rsr_cli.config.settings import Config, Data, Input, Preprocess
+from rsr_cli.errors import InputError, PluginError, UsageError, WorkDirError
+from rsr_cli.stages.progress import Task
+from rsr_cli.stages.session import Session, StageResult, fingerprint
+from rsr_cli.store import shards
+from rsr_cli.store.files import sync_directory
+from rsr_cli.store.groups import read_prompts
+from rsr_cli.store.inputs import BadRow, Row, read_input
+from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.types import Prompt
+
+_SHOWN = 10
+_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+
+
+@dataclass
+class Counts:
+    rows: int = 0
+    skipped: int = 0
+    invalid: int = 0
+    prompts: int = 0
+    without_answer: int = 0
+    shown: list[str] = field(default_factory=list)
+
+    def reject(self, where: str, why: str) -> None:
+        self.invalid += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(f"{where}: {why}")
+
+    def summary(self) -> str:
+        more = f"\n  … and {self.invalid - len(self.shown)} more" if self.invalid > len(self.shown) else ""
+        return "\n  ".join([f"{self.invalid} of {self.rows} rows are invalid", *self.shown]) + more
+
+
+def prepare(session: Session) -> StageResult:
+    """Write the data shards, all or none; nothing where the input, the transform and the options are as they were."""
+    config = session.config
+    try:
+        mark = prepare_fingerprint(config)
+    except InputError:
+        # The prompts stand here already: that their source is out of reach is no reason to stop.
+        if session.state.stages["prepare"].status != "done":
+            raise
+        session.progress.warn("the input can't be read any more: data/ is taken as it is")
+        return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
+    if session.is_done("prepare", mark) and session.work_dir.shards():
+        return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
+    before = session.state.stages["prepare"].fingerprint
+    try:
+        with session.running("prepare", mark) as result, session.progress.task("prepare") as task:
+            counts = Counts()
+            written = _stage_shards(session.work_dir.staging, config, counts, task)
+            _refuse_changed_prompts(session.work_dir)
+            _install(session.work_dir, written)
+            session.state.stages["prepare"].shards_done = list(range(written))
+            result.counts = {
+                "prompts": counts.prompts,
+                "rows": counts.rows,
+                "skipped": counts.skipped,
+                "invalid": counts.invalid,
+                "without_answer": counts.without_answer,
+                "shards": written,
+            }
+    except UsageError:
+        if before is not None:
+            # The data that stood before stands still.
+            session.state.stages["prepare"].status, session.state.stages["prepare"].fingerprint = "done", before
+            session.save_state()
+        raise
+    finally:
+        shutil.rmtree(session.work_dir.staging, ignore_errors=True)
+    for line in counts.shown:
+        session.progress.warn(f"skipped: {line}")
+    if counts.without_answer:
+        session.progress.warn(
+            f"{counts.without_answer} of {counts.prompts} prompts have no metadata.answer: "
+            "a rule verifier can't score them"
+        )
+    return result
+
+
+def prepare_fingerprint(config: Config) -> str:
+    """Changes with the input files, the transform's file and the options that shape the prompts."""
+    data = config.data.model_dump(mode="json")
+    inputs = [_input_digest(item.path) for item in config.data.input_path]
+    transform = config.data.preprocess.transform
+    code = registry.file_digest(Path(transform.rpartition(":")[0])) if transform and _transform(config.data) else ""
+    for item in data["input_path"]:
+        item.pop("path")
+    data["preprocess"].pop("transform")
+    return fingerprint([data, inputs, code, config.shard.size])
+
+
+def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
+    """The prompts of a config's input, checked. Bad rows are counted; where they may not be skipped, the end of the
+    input raises an InputError that shows the first of them."""
+    preprocess = config.data.preprocess
+    transform = _transform(config.data)
+    seen: set[bytes] = set()
+    for where, row in _mixed(config.data):
+        counts.rows += 1
+        if isinstance(row, BadRow):
+            counts.reject(where, row)
+            continue
+        if transform is not None:
+            try:
+                transformed = transform(row)
+            except Exception as error:
+                raise PluginError(
+                    f"{where}: the transform {preprocess.transform} raised {type(error).__name__}: {error}",
+                    "RSR_DEBUG=1 shows the traceback; a transform returns None to skip a row",
+                ) from error
+            if transformed is None:
+                counts.skipped += 1
+                continue
+            row = transformed
+        problem = _problem(row)
+        if problem:
+            counts.reject(where, problem)
+            continue
+        prompt = _prompt(row, preprocess)
+        key = hashlib.blake2b(prompt.id.encode(), digest_size=16).digest()
+        if key in seen:
+            counts.reject(where, f"the id {prompt.id!r} stands in an earlier row too")
+            continue
+        seen.add(key)
+        counts.prompts += 1
+        counts.without_answer += prompt.metadata.get("answer") in (None, "", [])
+        yield prompt
+    if counts.invalid and preprocess.on_invalid == "fail":
+        raise InputError(counts.summary(), "mend them, or set data.preprocess.on_invalid=skip to leave them out")
+    if not counts.prompts:
+        raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform)")
+
+
+def _stage_shards(staging: Path, config: Config, counts: Counts, task: Task) -> int:
+    """Write the shards beside their place; how many."""
+    shutil.rmtree(staging, ignore_errors=True)
+    prompts = read_dataset(config, counts)
+    shard = 0
+    prompt = next(prompts, None)
+    while prompt is not None:
+        with shards.writing_shard(staging / f"shard_{shard:04d}.parquet", shards.DATA) as writer:
+            while prompt is not None and writer.count < config.shard.size:
+                writer.write(
+                    {
+                        "id": prompt.id,
+                        "messages": json.dumps(prompt.messages, ensure_ascii=False),
+                        "metadata": json.dumps(prompt.metadata, ensure_ascii=False),
+                    }
+                )
+                task.advance()
+                prompt = next(prompts, None)
+        shard += 1
+    return shard
+
+
+def _refuse_changed_prompts(work_dir: WorkDir) -> None:
+    """Prompts that have rollouts must stay where and what they are; their metadata may change, rows may be added."""
+    for shard in work_dir.shards():
+        if not work_dir.has_rollouts(shard):
+            continue
+        new = read_prompts(work_dir.staging / work_dir.data(shard).name)
+        for old in read_prompts(work_dir.data(shard)):
+            match = next(new, None)
+            if match is None or (match.id, match.messages) != (old.id, old.messages):
+                raise WorkDirError(
+                    f"the input or its transform has changed: the prompt {old.id!r} has rollouts here "
+                    f"and is {'gone' if match is None or match.id != old.id else 'another one'} now",
+                    "use a new work dir (rows may only be added at the end, metadata may change)",
+                )
+
+
+def _install(work_dir: WorkDir, count: int) -> None:
+    for shard in range(count):
+        work_dir.data(shard).parent.mkdir(exist_ok=True)
+        (work_dir.staging / work_dir.data(shard).name).replace(work_dir.data(shard))
+    while work_dir.data(count).exists():
+        work_dir.data(count).unlink()
+        count += 1
+    sync_directory(work_dir.data(0).parent)
+
+
+def _transform(data: Data) -> Callable[[dict[str, Any]], dict[str, Any] | None] | None:
+    spec = data.preprocess.transform
+    if spec is None:
+        return None
+    function = registry.load_object(spec)
+    if not callable(function):
+        raise PluginError(f"data.preprocess.transform: {spec} is not a function")
+    return function  # type: ignore[no-any-return]
+
+
+def _problem(row: Any) -> str | None:
+    """What is wrong with a row's shape, None where it is right."""
+    if not isinstance(row, dict):
+        return f"the transform returned a {type(row).__name__}, not a dict"
+    if not isinstance(row.get("id"), str) or not row["id"]:
+        return "no id" if row.get("id") in (None, "") else f"the id is a {type(row['id']).__name__}, not a string"
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages:
+        return "no messages" if not messages else f"messages is a {type(messages).__name__}, not a list"
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            return f"messages[{index}] has no role of {', '.join(sorted(_ROLES))}"
+        if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
+            return f"messages[{index}] has no content"
+    if not isinstance(row.get("metadata", {}), dict):
+        return f"metadata is a {type(row['metadata']).__name__}, not an object"
+    try:
+        json.dumps([row["id"], messages, row.get("metadata")], allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        return f"can't be written as JSON: {error}"
+    return None
+
+
+def _prompt(row: dict[str, Any], preprocess: Preprocess) -> Prompt:
+    messages = [dict(message) for message in row["messages"]]
+    if preprocess.instruction:
+        last = next((message for message in reversed(messages) if message["role"] == "user"), None)
+        if last is not None and isinstance(last["content"], str):
+            last["content"] = f"{last['content']}\n\n{preprocess.instruction}"
+        elif last is not None:
+            last["content"] = [*last["content"], {"type": "text", "text": f"\n\n{preprocess.instruction}"}]
+    if preprocess.system_prompt and not any(message["role"] in ("system", "developer") for message in messages):
+        messages.insert(0, {"role": "system", "content": preprocess.system_prompt})
+    return Prompt(row["id"], messages, dict(row.get("metadata") or {}))
+
+
+def _mixed(data: Data) -> Iterator[Row]:
+    """The rows of all inputs, each cut down to its count or fraction, interleaved where there are several."""
+    if len(data.input_path) == 1 and data.input_path[0].count is None and data.input_path[0].fraction is None:
+        yield from read_input(data.input_path[0].path)
+        return
+    chance = random.Random(data.seed)
+    wanted = [_wanted(item, chance) for item in data.input_path]
+    streams = [
+        (row for index, row in enumerate(read_input(item.path)) if index in rows)
+        for item, rows in zip(data.input_path, wanted, strict=True)
+    ]
+    left = [len(rows) for rows in wanted]
+    while any(left):
+        [source] = chance.choices(range(len(left)), weights=left)
+        left[source] -= 1
+        yield next(streams[source])
+
+
+def _wanted(item: Input, chance: random.Random) -> set[int] | range:
+    """The places of the rows to take of an input."""
+    total = sum(1 for _ in read_input(item.path))
+    if item.count is not None and item.count > total:
+        raise InputError(f"data.input_path: {item.path} holds {total} rows, not the {item.count} that count asks for")
+    count = item.count if item.count is not None else round(total * (1.0 if item.fraction is None else item.fraction))
+    return range(total) if count == total else set(chance.sample(range(total), count))
+
+
+def _input_digest(path: str) -> str:
+    if path.startswith("hf://"):
+        return path
+    file = Path(path).expanduser()
+    if not file.is_file():
+        next(read_input(path), None)  # says what is wrong with it
+    return registry.file_digest(file)

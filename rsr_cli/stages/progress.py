@@ -1,0 +1,89 @@
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass
+class Task:
+    """One piece of long work. `detail` is said beside its count."""
+
+    name: str
+    total: int | None
+    done: int = 0
+    detail: str = ""
+    began: float = field(default_factory=time.monotonic)
+
+    def advance(self, count: int = 1, detail: str | None = None) -> None:
+        self.done += count
+        if detail is not None:
+            self.detail = detail
+        self.shown()
+
+    def shown(self) -> None:
+        """Overwritten by the progress that shows it."""
+
+    def line(self) -> str:
+        seconds = time.monotonic() - self.began
+        rate = self.done / seconds if seconds else 0.0
+        left = f", {_duration((self.total - self.done) / rate)} left" if self.total and rate else ""
+        of = f"/{self.total}" if self.total is not None else ""
+        return f"{self.name}: {self.done}{of}{left}" + (f" · {self.detail}" if self.detail else "")
+
+
+class Progress:
+    """Says on stderr what is going on."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+
+    def say(self, message: str) -> None:
+        self.console.print(escape(message), soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+    @contextmanager
+    def task(self, name: str, total: int | None = None) -> Iterator[Task]:
+        task = Task(name, total)
+        if self.console.is_terminal:
+            with Bars(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[detail]}"),
+                console=self.console,
+                transient=True,
+            ) as bars:
+                bar = bars.add_task(name, total=total, detail="")
+                task.shown = lambda: bars.update(bar, completed=task.done, detail=escape(task.detail))  # type: ignore[method-assign]
+                yield task
+        else:
+            said = time.monotonic()
+
+            def shown() -> None:
+                nonlocal said
+                if time.monotonic() - said > _SECONDS_BETWEEN_LINES:
+                    said = time.monotonic()
+                    self.say(task.line())
+
+            task.shown = shown  # type: ignore[method-assign]
+            yield task
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,214 @@
+"""A session: one command's hold on a work dir, with its config, its state and its progress."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rsr_cli import registry
+from rsr_cli.config.load import LoadedConfig, changed_keys, explain, load_config
+from rsr_cli.config.scalars import load_yaml, resolve_plain
+from rsr_cli.config.settings import Component, Config
+from rsr_cli.errors import ConfigError, InputError, WorkDirError
+from rsr_cli.stages.progress import Progress
+from rsr_cli.store.state import State, now
+from rsr_cli.store.work_dir import WorkDir, new_work_dir
+from rsr_cli.types import Formatter
+
+
+@dataclass
+class StageResult:
+    """What a stage did: `skipped` where it was up to date, else what it counted."""
+
+    stage: str
+    skipped: bool = False
+    counts: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Lines for people: what changed, what to look at."""
+
+
+@dataclass
+class Session:
+    work_dir: WorkDir
+    loaded: LoadedConfig
+    state: State
+    progress: Progress
+    created: bool
+    """The work dir did not stand before this command."""
+
+    @property
+    def config(self) -> Config:
+        return self.loaded.config
+
+    def save_state(self) -> None:
+        self.state.save(self.work_dir.state_path)
+
+    @contextmanager
+    def running(self, stage: str, fingerprint: str) -> Iterator[StageResult]:
+        """Mark the stage as running, then as done with its counts, or as stopped or failed."""
+        record = self.state.stages[stage]
+        record.status, record.started, record.finished, record.fingerprint = "running", now(), None, fingerprint
+        self.save_state()
+        began = time.monotonic()
+        result = StageResult(stage)
+        status = "failed"
+        try:
+            yield result
+            status = "done"
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            status = "stopped"
+            raise
+        finally:
+            record.status = status  # type: ignore[assignment]
+            record.finished, record.seconds = now(), round(time.monotonic() - began, 3)
+            record.counts = result.counts
+            if self.work_dir.root.exists():
+                self.save_state()
+
+    def is_done(self, stage: str, fingerprint: str) -> bool:
+        record = self.state.stages[stage]
+        return record.status == "done" and record.fingerprint == fingerprint
+
+    def require_data(self) -> list[int]:
+        """The data shards; WorkDirError where there are none yet."""
+        shards = self.work_dir.shards()
+        if not shards or self.state.stages["prepare"].status != "done":
+            raise WorkDirError(f"{self.work_dir.root} has no data yet", "run rsr prepare first")
+        return shards
+
+    def require_rollouts(self) -> list[int]:
+        """The shards that have rollouts; WorkDirError where none has."""
+        shards = [shard for shard in self.require_data() if self.work_dir.has_rollouts(shard)]
+        if not shards:
+            raise WorkDirError(f"{self.work_dir.root} has no rollouts yet", "run rsr sample or rsr import first")
+        return shards
+
+
+@contextmanager
+def open_session(
+    command: str,
+    progress: Progress,
+    *,
+    work_dir: Path | None = None,
+    config_path: Path | None = None,
+    overrides: Sequence[str] = (),
+    may_create: bool = False,
+) -> Iterator[Session]:
+    """Open (or with `may_create` make) the work dir as its one writer, and settle its config.
+
+    The saved config is used where no other is given; overrides and changes are saved, with their history. Nothing is
+    written before the config is known to be right, and a work dir made here goes away again if nothing came into it.
+    """
+    loaded, root = settle(work_dir, config_path, overrides, may_create)
+    check_components(loaded.config)
+    created = root is None or not (root / "state.json").exists()
+    if created and not may_create:
+        raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
+    stood = root is not None and root.exists()
+    target = WorkDir(root) if root is not None else new_work_dir()
+    try:
+        with target.writing():
+            state = State() if created else target.load_state()
+            _save_config(target, loaded, state, command)
+            yield Session(target, loaded, state, progress, created)
+    except BaseException:
+        if created and not any((target.root / "data").glob("*.parquet")):
+            _take_back(target, whole=not stood)
+        raise
+
+
+def settle(
+    work_dir: Path | None, config_path: Path | None, overrides: Sequence[str], may_create: bool
+) -> tuple[LoadedConfig, Path | None]:
+    """The config, and the work dir by flag or by config (None: a new one)."""
+    saved = work_dir / "config.yaml" if work_dir is not None else None
+    if config_path is None and saved is not None and saved.exists():
+        config_path = saved
+    if config_path is None and not may_create and work_dir is not None:
+        hint = "rsr prepare makes one" if work_dir.exists() else "give one that was prepared, or run rsr prepare -w"
+        raise WorkDirError(f"{work_dir} is not a work dir: it has no config.yaml", hint)
+    if (
+        config_path is None
+        and not may_create
+        and work_dir is None
+        and not any(o.startswith("work_dir=") for o in overrides)
+    ):
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    loaded = load_config(config_path, overrides)
+    if work_dir is None and loaded.config.work_dir is not None:
+        work_dir = Path(loaded.config.work_dir).expanduser()
+    if work_dir is None and not may_create:
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    return loaded, work_dir
+
+
+def _save_config(work_dir: WorkDir, loaded: LoadedConfig, state: State, command: str) -> None:
+    if work_dir.config_path.exists():
+        saved = resolve_plain(load_yaml(work_dir.config_path.read_text(encoding="utf-8")))
+        changed = changed_keys(saved, loaded.document)
+        if not changed:
+            return
+        state.changes.append({"time": now(), "command": command, "changed": changed})
+    work_dir.logs.mkdir(exist_ok=True)
+    work_dir.save_config(loaded)
+    state.save(work_dir.state_path)
+
+
+def _take_back(work_dir: WorkDir, *, whole: bool) -> None:
+    """Remove what this command made, and nothing else that may lie there."""
+    shutil.rmtree(work_dir.staging, ignore_errors=True)
+    for path in (work_dir.config_path, work_dir.state_path, work_dir.lock_path):
+        path.unlink(missing_ok=True)
+    for directory in (work_dir.logs, work_dir.root / "data", *([work_dir.root] if whole else [])):
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def check_components(config: Config) -> None:
+    """ConfigError (all at once) where a plugin is not known or refuses its options."""
+    problems: list[str] = []
+    sections: list[tuple[registry.Kind, Component, str]] = [("verifier", config.verifier, "verifier")]
+    sections += [("formatter", item, f"formatter.{index}") for index, item in enumerate(config.formatter)]
+    for kind, settings, where in sections:
+        try:
+            registry.build(kind, settings.type, settings.options)
+        except ValidationError as error:
+            known = list(registry.find(kind, settings.type).model_fields)
+            problems += [f"{where}.{line}" for line in explain(error, known=known)]
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        registry.find("sampler", config.sampler.type)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def build_formatters(config: Config) -> dict[str, Formatter]:
+    """The formatters by their names."""
+    return {
+        name: registry.build("formatter", item.type, item.options)
+        for name, item in zip(config.formatter_names(), config.formatter, strict=True)
+    }
+
+
+def formatters_fingerprint(config: Config) -> str:
+    return fingerprint(
+        [[item.type, item.options, registry.code_digest("formatter", item.type)] for item in config.formatter]
+    )
+
+
+def fingerprint(value: Any) -> str:
+    """A digest of plain data."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

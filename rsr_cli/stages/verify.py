@@ -1,0 +1,183 @@
+"""verify: every rollout gets a verdict of the present verifier; what changed is said."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsr_cli.scoring.scorer import PoolScorer, verifier_fingerprint
+from rsr_cli.stages.progress import Task
+from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.store import shards
+from rsr_cli.store.groups import is_scored, read_groups, score_mark
+from rsr_cli.store.recorder import Recorder
+from rsr_cli.types import Prompt, Rollout, Verdict
+
+_IN_FLIGHT = 4096
+_EXAMPLES = 10
+_FLUSH_S = 0.5
+
+Scored = tuple[Prompt, Rollout, Verdict]
+
+
+@dataclass
+class Changes:
+    """Verdicts that differ from those of the last scoring."""
+
+    by_way: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def compare(self, prompt: Prompt, rollout: Rollout, old: Verdict, new: Verdict) -> None:
+        if _shown(old) == _shown(new):
+            return
+        way = f"{_shown(old)} -> {_shown(new)}"
+        self.by_way[way] += 1
+        if len(self.examples) < _EXAMPLES and self.by_way[way] <= _EXAMPLES // 2:
+            self.examples.append(
+                {
+                    "id": prompt.id,
+                    "attempt": rollout.attempt.attempt,
+                    "change": way,
+                    "answer": prompt.metadata.get("answer"),
+                    "extracted_before": old.extracted_answer,
+                    "extracted_now": new.extracted_answer,
+                }
+            )
+
+
+def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
+    """Score what has no verdict of the present verifier; with `retry_unknown` also what timed out or failed."""
+    numbers = session.require_rollouts()
+    verifier = verifier_fingerprint(session.config.verifier)
+    marks = {shard: score_mark(session.work_dir, shard, verifier) for shard in numbers}
+    todo = [
+        shard
+        for shard in numbers
+        if not is_scored(session.work_dir, shard, marks[shard]) or (retry_unknown and _has_unknown(session, shard))
+    ]
+    record = session.state.stages["verify"]
+    if not todo:
+        if record.status != "done" or record.fingerprint != verifier:
+            # All was scored on the way, to stop early: say so in the state, with the counts that stand.
+            with session.running("verify", verifier) as result:
+                result.counts = _counts(session, numbers)
+                record.shards_done = numbers
+        return StageResult("verify", skipped=True, counts=record.counts)
+    with session.running("verify", verifier) as result:
+        changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown)
+        result.counts = _counts(session, numbers) | {
+            "changed": sum(changes.by_way.values()),
+            "changes": dict(changes.by_way),
+        }
+        record.shards_done = numbers
+        result.notes = change_notes(changes)
+        if changes.examples:
+            result.counts["examples"] = changes.examples
+    return result
+
+
+def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_unknown: bool = False) -> Changes:
+    """Score the rollouts of these shards that lack a verdict of this verifier, and write their score shards."""
+    changes = Changes()
+    recorder = Recorder(session.work_dir, verifier)
+    before = _Earlier(session)
+    total = sum(shards.row_count(session.work_dir.rollout(shard)) for shard in numbers) or None
+    flushed = time.monotonic()
+    with PoolScorer(session.config.verifier) as scorer, session.progress.task("verify", total) as task:
+        try:
+            for shard in numbers:
+                mark = score_mark(session.work_dir, shard, verifier)
+                for prompt, rollout, verdict in _scored(session, shard, mark, scorer, task, retry_unknown):
+                    number = rollout.attempt.attempt
+                    recorder.verdict(shard, prompt.id, number, verdict)
+                    old = before.verdict(shard, prompt.id, number)
+                    if old is not None:
+                        changes.compare(prompt, rollout, old, verdict)
+                    if time.monotonic() - flushed > _FLUSH_S:
+                        recorder.flush()
+                        flushed = time.monotonic()
+                recorder.close_scores(shard)
+        finally:
+            recorder.close()
+    return changes
+
+
+def change_notes(changes: Changes) -> list[str]:
+    """The changes as lines for people."""
+    if not changes.by_way:
+        return []
+    lines = [f"{sum(changes.by_way.values())} verdicts changed since the last scoring:"]
+    lines += [f"  {way}: {count}" for way, count in changes.by_way.most_common()]
+    for item in changes.examples:
+        lines.append(
+            f"  {item['id']} attempt {item['attempt']}: {item['change']} "
+            f"(answer {_short(item['answer'])}, extracted {_short(item['extracted_before'])} "
+            f"-> {_short(item['extracted_now'])})"
+        )
+    return lines
+
+
+def _scored(
+    session: Session, shard: int, mark: str, scorer: PoolScorer, task: Task, retry_unknown: bool
+) -> Iterator[Scored]:
+    """The verdicts that a shard lacks, in order, with a bounded number in flight."""
+    pending: deque[tuple[Prompt, Rollout, Future[Verdict]]] = deque()
+
+    def oldest() -> Scored:
+        prompt, rollout, future = pending.popleft()
+        task.advance()
+        return prompt, rollout, future.result()
+
+    for group in read_groups(session.work_dir, shard, mark):
+        for rollout in group.rollouts():
+            if rollout.verdict is None or (retry_unknown and rollout.score is None):
+                pending.append((group.prompt, rollout, scorer.submit(group.prompt, rollout.response)))
+        while len(pending) > _IN_FLIGHT:
+            yield oldest()
+    while pending:
+        yield oldest()
+
+
+class _Earlier:
+    """The verdicts of the last scoring, one shard at a time."""
+
+    def __init__(self, session: Session) -> None:
+        self._work_dir = session.work_dir
+        self._shard: int | None = None
+        self._verdicts: dict[tuple[str, int], Verdict] = {}
+
+    def verdict(self, shard: int, prompt_id: str, attempt: int) -> Verdict | None:
+        if shard != self._shard:
+            self._shard = shard
+            self._verdicts = {
+                (row["id"], row["attempt"]): Verdict(row["score"], row["status"], row["extracted_answer"])
+                for row in shards.read_rows(self._work_dir.score(shard), shards.SCORE)
+            }
+        return self._verdicts.get((prompt_id, attempt))
+
+
+def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
+    statuses: Counter[str] = Counter()
+    for shard in numbers:
+        statuses.update(row["status"] for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE))
+    return {
+        "rollouts": statuses.total(),
+        **{name: statuses[name] for name in ("scored", "no_answer", "timeout", "error")},
+    }
+
+
+def _has_unknown(session: Session, shard: int) -> bool:
+    return any(row["score"] is None for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE))
+
+
+def _shown(verdict: Verdict) -> str:
+    return verdict.status if verdict.score is None else f"{verdict.score:g}"
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return repr(text if len(text) <= 40 else text[:37] + "…")

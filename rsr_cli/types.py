@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -133,7 +133,7 @@ class Sampler(Protocol):
 
     async def __aexit__(self, *exc: object) -> None: ...
 
-    def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncIterator[Completion]: ...
+    def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]: ...
 
 
 class Verifier(Protocol):

@@ -1,0 +1,1 @@
+"""Clients: the wire protocols that samplers and judges speak."""

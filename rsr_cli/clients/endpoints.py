@@ -1,0 +1,205 @@
+"""The servers that requests are spread over: least busy first, a dead one left out and tried again after a while."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from yarl import URL
+
+from rsr_cli.clients.retry import RetryPolicy
+from rsr_cli.errors import BackendUnavailable, ConfigError
+
+log = logging.getLogger(__name__)
+
+_FAILURES_TO_REST = 10
+_LONGEST_REST = 10.0
+_LONGEST_PAUSE = 2.0
+_HEAD_START = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a server takes of the protocol. The full one is assumed until a server refuses or ignores a part of it."""
+
+    n: bool = True
+    seed: bool = True
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+
+    def common(self, other: Dialect) -> Dialect:
+        """What both take."""
+        new_field = "max_completion_tokens" in (self.limit_field, other.limit_field)
+        return Dialect(
+            n=self.n and other.n,
+            seed=self.seed and other.seed,
+            limit_field="max_completion_tokens" if new_field else "max_tokens",
+        )
+
+
+class Endpoint:
+    """One base URL: where it is, how it does, and what it was found to take."""
+
+    def __init__(self, base_url: str, api_key: str, section: str) -> None:
+        url = _parse(base_url, f"{section}.base_url")
+        path = url.path.rstrip("/")
+        self.name = str(URL.build(scheme=url.scheme, host=url.host or "", port=url.explicit_port, path=path))
+        """The URL without user-info and query, which may hold secrets: the only form that may be shown."""
+        self.headers = {"Content-Type": "application/json"}
+        if api_key:
+            self.headers["Authorization"] = f"Bearer {api_key}"
+        elif url.user is not None:
+            credentials = base64.b64encode(f"{url.user}:{url.password or ''}".encode())
+            self.headers["Authorization"] = f"Basic {credentials.decode()}"
+        path = path if path.endswith("/chat/completions") else f"{path}/chat/completions"
+        self.url = url.with_user(None).with_path(path, keep_query=True)
+        self.dialect = Dialect()
+        self.in_flight = 0
+        self.successes = 0
+        self.failures_in_a_row = 0
+        self.down_since: float | None = None
+        """When it stopped to listen; None while it does."""
+        self.not_before = 0.0
+        """A rest after failures or a rate limit, or when a dead one is tried again."""
+        self.last_error = ""
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    def succeeded(self, dialect: Dialect) -> None:
+        """An answer came, to a request in this dialect."""
+        self.successes += 1
+        self.failures_in_a_row = 0
+        if dialect is not self.dialect:
+            self._learn(dialect)
+        self.responded()
+
+    def responded(self) -> None:
+        """Something came back, be it an error: it is there."""
+        if self.down_since is not None:
+            log.warning("%s answers again", self.name)
+            self.down_since = None
+            self.not_before = 0.0
+
+    def ignores_n(self) -> None:
+        self._learn(replace(self.dialect, n=False))
+
+    def _learn(self, dialect: Dialect) -> None:
+        known, self.dialect = self.dialect, self.dialect.common(dialect)
+        if known.n and not self.dialect.n:
+            log.info("%s does not take n: each attempt is a request of its own", self.name)
+        if known.seed and not self.dialect.seed:
+            log.warning("%s does not take a seed: its answers can't be drawn again", self.name)
+
+    def failed(self) -> None:
+        """A failure of the server. One that only fails is quick to fail, so it would look the least busy: it rests."""
+        self.failures_in_a_row += 1
+        if self.failures_in_a_row >= _FAILURES_TO_REST:
+            self.rest(_LONGEST_REST)
+
+    def rest(self, seconds: float) -> None:
+        """Ask the others first, if there are others."""
+        self.not_before = time.monotonic() + seconds
+
+    def unreachable(self, since: float, error: str, policy: RetryPolicy) -> None:
+        """Nobody listened to a request that was sent at `since`."""
+        now = time.monotonic()
+        self.last_error = error
+        if self.down_since is None:
+            log.warning("%s can't be reached (%s), it is tried again", self.name, error)
+            self.down_since = since
+        # Waits as long again as it has been down, so the pauses double.
+        self.not_before = now + max(policy.first_wait, min(now - self.down_since, _LONGEST_PAUSE))
+
+
+class Endpoints:
+    """Picks an endpoint for a request, and says when waiting for one has no more sense."""
+
+    def __init__(self, base_urls: Sequence[str], api_key: str, policy: RetryPolicy, section: str) -> None:
+        api_key = api_key.strip()
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise ConfigError(f"{section}.api_key has characters that no HTTP header can carry")
+        self._all = [Endpoint(url, api_key, section) for url in base_urls]
+        self._policy = policy
+        self._section = section
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._all)
+
+    @property
+    def take_n(self) -> bool:
+        """Not one is known to ignore or refuse n > 1."""
+        return all(endpoint.dialect.n for endpoint in self._all)
+
+    @property
+    def successes(self) -> int:
+        return sum(endpoint.successes for endpoint in self._all)
+
+    async def pick(self) -> Endpoint:
+        """The least busy endpoint that is up, or a dead one whose time to be tried has come.
+
+        Waits while all are dead; raises BackendUnavailable when they have been for longer than the patience.
+        """
+        while True:
+            now = time.monotonic()
+            for endpoint in self._all:
+                if endpoint.down_since is not None and endpoint.not_before <= now:
+                    # One request goes ahead; the others leave it out until that one tells how it is.
+                    endpoint.not_before = now + _HEAD_START
+                    return endpoint
+            up = [endpoint for endpoint in self._all if endpoint.down_since is None]
+            if up:
+                rested = [endpoint for endpoint in up if endpoint.not_before <= now]
+                return min(rested or up, key=_busyness)
+            self.check_patience()
+            await asyncio.sleep(min(endpoint.not_before for endpoint in self._all) - now)
+
+    def another_is_ready(self, endpoint: Endpoint) -> bool:
+        now = time.monotonic()
+        return any(o is not endpoint and o.down_since is None and o.not_before <= now for o in self._all)
+
+    def check_patience(self) -> None:
+        """Raises BackendUnavailable where all have been dead for too long."""
+        since = [endpoint.down_since for endpoint in self._all]
+        if None in since:
+            return
+        patience = self._policy.outage_patience if self.successes else self._policy.startup_patience
+        if time.monotonic() - max(moment for moment in since if moment is not None) < patience:
+            return
+        where = "; ".join(f"{endpoint.name} ({endpoint.last_error})" for endpoint in self._all)
+        if self.successes:
+            raise BackendUnavailable(
+                f"no server can be reached any more, for {patience:.0f} s: {where}",
+                "start it again, then run the same command again: it goes on from here",
+            )
+        raise BackendUnavailable(
+            f"there is no server at {where}", f"start the server, or correct {self._section}.base_url"
+        )
+
+
+def _parse(base_url: str, key: str) -> URL:
+    hint = "give the part before /chat/completions, such as http://localhost:8000/v1"
+    try:
+        url = URL(base_url.strip())
+        valid = url.scheme in ("http", "https") and bool(url.host)
+    except ValueError:
+        valid = False
+    if not valid:
+        # The value is not shown: what can't be parsed can't be stripped of its password.
+        shown = "" if "@" in base_url or "?" in base_url else f" {base_url!r}"
+        raise ConfigError(f"{key}:{shown} is not an http or https URL", hint)
+    return url
+
+
+def _busyness(endpoint: Endpoint) -> tuple[int, int]:
+    return endpoint.in_flight, endpoint.successes

@@ -1,0 +1,1 @@
+"""Samplers: each turns prompts into completions on one kind of backend."""

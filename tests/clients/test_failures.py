@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsr_cli.clients.failures import LONGEST_MESSAGE, Failure, Fault, Redactor, failure_of_response
+
+# Messages as the servers word them.
+CASES = [
+    (400, "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens", Fault.PROMPT),
+    (400, "The input (12345 tokens) is longer than the model's context length (4096 tokens).", Fault.PROMPT),
+    (400, "'max_tokens' or 'max_completion_tokens' is too large: 4000. This model's maximum context length is 4096 "
+     "tokens and your request has 200 input tokens", Fault.PROMPT),
+    (400, "the request exceeds the available context size. try increasing the context size", Fault.PROMPT),
+    (400, "The input token count (2000) exceeds the maximum number of tokens allowed (1000).", Fault.PROMPT),
+    (400, "prompt is too long: 210000 tokens > 200000 maximum", Fault.PROMPT),
+    (413, "Request Entity Too Large", Fault.PROMPT),
+    (400, "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+     Fault.FILTERED),
+    (400, "max_tokens is too large: 100000. This model supports at most 16384 completion tokens", Fault.REQUEST),
+    (400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+     Fault.REQUEST),
+    (422, "Conversation roles must alternate user/assistant", Fault.REQUEST),
+    (400, "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value is "
+     "supported.", Fault.RUN),
+    (400, "Unsupported parameter: 'top_p' is not supported with this model.", Fault.RUN),
+    (400, "The model `gpt-9` does not exist or you do not have access to it.", Fault.RUN),
+    (400, "Model Not Exist", Fault.RUN),
+    (400, "foo/bar is not a valid model ID", Fault.RUN),
+    (404, "model 'x' not found, try pulling it first", Fault.RUN),
+    (404, "Not Found", Fault.PATH),
+    (405, "Method Not Allowed", Fault.PATH),
+    (301, "", Fault.RUN),
+    (401, "Incorrect API key provided", Fault.ACCOUNT),
+    (402, "Insufficient Balance", Fault.ACCOUNT),
+    (403, "Forbidden", Fault.ACCOUNT),
+    (429, "You exceeded your current quota, please check your plan and billing details.", Fault.ACCOUNT),
+    (429, "Rate limit reached for requests", Fault.RATE_LIMIT),
+    (408, "", Fault.SERVER),
+    (409, "", Fault.SERVER),
+    (425, "", Fault.SERVER),
+    (500, "CUDA out of memory", Fault.SERVER),
+    (503, "Loading model", Fault.SERVER),
+    (529, "Overloaded", Fault.SERVER),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "message", "fault"), CASES)
+def test_whose_fault_it_is(status: int, message: str, fault: Fault) -> None:
+    shapes = [
+        {"error": {"message": message, "type": "invalid_request_error", "param": None}},
+        {"object": "error", "message": message, "type": "BadRequest", "code": status},
+        [{"error": {"message": message, "code": status, "status": "INVALID_ARGUMENT"}}],
+        {"error": message},
+        {"detail": message},
+    ]
+    for body in (*map(orjson.dumps, shapes), message.encode()):
+        failure = failure_of_response(status, {}, body)
+        assert failure.fault is fault, body
+        assert message in failure.message
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "fault"),
+    [
+        (400, "context_length_exceeded", Fault.PROMPT),
+        (400, "exceed_context_size_error", Fault.PROMPT),
+        (400, "content_filter", Fault.FILTERED),
+        (429, "insufficient_quota", Fault.ACCOUNT),
+        (400, "billing_hard_limit_reached", Fault.ACCOUNT),
+        (400, "model_not_found", Fault.RUN),
+    ],
+)
+def test_the_code_decides_where_the_words_do_not(status: int, code: str, fault: Fault) -> None:
+    for key in ("code", "type"):
+        body = orjson.dumps({"error": {"message": "No.", key: code}})
+        assert failure_of_response(status, {}, body).fault is fault
+
+
+def test_an_html_page_is_told_by_its_words() -> None:
+    body = b"<html><style>b {color: red}</style><h1>502 Bad Gateway</h1><p>nginx</html>"
+    failure = failure_of_response(502, {}, body)
+    assert Redactor("")(failure.message) == "HTTP 502: 502 Bad Gateway nginx"
+
+
+@given(st.integers(300, 599), st.binary(max_size=200))
+def test_any_body_makes_a_failure(status: int, body: bytes) -> None:
+    assert isinstance(failure_of_response(status, {}, body), Failure)
+
+
+def test_nothing_secret_and_no_control_characters_are_shown() -> None:
+    redact = Redactor("my-own-api-key")
+    assert redact("bad key my-own-api-key") == "bad key [key]"
+    assert redact("Incorrect API key provided: sk-proj-abc****wxyz.") == "Incorrect API key provided: [key]"
+    assert redact("got 'Bearer abcdef'") == "got 'Bearer [key]'"
+    assert redact("at https://me:pw@host/v1?api-version=1&key=2 now") == "at https://host/v1 now"
+    assert redact("a\x1b[31mred\r\n\x00b\u202e") == "a [31mred b"
+    assert len(redact("x" * 10_000)) == LONGEST_MESSAGE
+
+
+def test_a_key_that_is_a_common_word_is_left_in() -> None:
+    assert Redactor("none")("none of it") == "none of it"

@@ -9,6 +9,15 @@ it was. All of them survive pickling, since they cross process pools.
 
 from __future__ import annotations
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """`text` with control characters (escape sequences, direction marks) shown as \\x1b and the like."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
 
 class RsrError(Exception):
     """The base: `message` says what is wrong and where, `hint` what to do next."""

@@ -12,7 +12,8 @@ from rsr_cli.types import Group, Rollout
 
 @dataclass(frozen=True, slots=True)
 class PromptStats:
-    """`first_step` holds the known outcomes (pass or not) of the first step, whose size no outcome has decided."""
+    """`first_step` holds the known outcomes (pass or not) of the first step, whose size no outcome has decided;
+    `drawn` is false where every attempt was imported."""
 
     id: str
     n_attempts: int
@@ -23,6 +24,7 @@ class PromptStats:
     n_truncated: int
     n_error: int
     end_reason: str
+    drawn: bool
     first_step: tuple[bool, ...]
     all_outcomes: tuple[bool, ...]
 
@@ -62,6 +64,7 @@ def prompt_stats(
         n_truncated=sum(attempt.truncated for attempt in attempts),
         n_error=sum(attempt.error is not None for attempt in attempts),
         end_reason=end_reason,
+        drawn=any(attempt.source is None for attempt in attempts),
         first_step=outcomes([item for item in scored if item[0].attempt.step == first]),
         all_outcomes=outcomes(scored),
     )

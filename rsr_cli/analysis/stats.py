@@ -81,7 +81,8 @@ class Statistics:
         self.groups["total"] += 1
         self.groups["with_a_pass"] += stats.n_pass > 0
         self.groups["sampled"] += stats.n_attempts > 0
-        if stats.end_reason == "early_stop":
+        if stats.end_reason == "early_stop" and stats.drawn:
+            self.groups["stopped_early"] += 1
             self.saved += max(0, self.max_rollouts - stats.n_valid)
         for attempt in group.attempts.values():
             self._add_attempt(attempt)
@@ -157,7 +158,7 @@ class Statistics:
                 "first_step_histogram": self.rates,
                 "mean_of_prompts": _share(self.rate_sum, self.groups["with_a_score"]),
                 "of_rollouts": _share(self.attempts["pass"], scored),
-                "biased_by_early_stop": self.early_stop,
+                "biased_by_early_stop": self.groups["stopped_early"] > 0,
                 "pass_at_k": {
                     str(k): {"value": round(self.at_k_sum[k] / count, 6), "prompts": count}
                     for k, count in sorted(self.at_k.items())

@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from rsr_cli.cli.terminal import print_json, printable
+from rsr_cli.cli.terminal import print_json
 from rsr_cli.config.load import load_config
-from rsr_cli.errors import InputError
+from rsr_cli.errors import InputError, printable
 from rsr_cli.stages.analyze import thresholds
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir

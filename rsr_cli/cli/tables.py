@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rsr_cli.cli.terminal import print_json, printable
+from rsr_cli.cli.terminal import print_json
 from rsr_cli.config.load import LoadedConfig
+from rsr_cli.errors import printable
 from rsr_cli.stages.session import StageResult
 from rsr_cli.store.state import State
 from rsr_cli.store.work_dir import WorkDir

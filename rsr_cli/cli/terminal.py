@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,16 +13,9 @@ from typing import Any, NoReturn, ParamSpec
 
 import typer
 
-from rsr_cli.errors import Interrupted, RsrError
+from rsr_cli.errors import Interrupted, RsrError, printable
 
 P = ParamSpec("P")
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def printable(text: str) -> str:
-    """`text` with control characters (escape sequences, direction marks) shown as \\x1b and the like."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def print_json(value: Any) -> None:

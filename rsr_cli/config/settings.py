@@ -97,8 +97,10 @@ class SamplerSettings(Settings):
     api_key: SecretStr = SecretStr("")
     model_path: str | None = None
     num_gpus: int | None = Field(None, ge=1)
-    temperature: float = Field(0.7, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float | None = Field(0.7, ge=0)
+    """null: not sent, for models that refuse it."""
+    top_p: float | None = Field(1.0, gt=0, le=1)
+    """null: not sent."""
     max_tokens: int = Field(2048, ge=1)
     concurrent_requests: int = Field(50, ge=1)
     timeout: float = Field(300, gt=0)

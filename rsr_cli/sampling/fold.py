@@ -36,8 +36,8 @@ def next_move(group: Group, rules: Rules) -> Draw | EndReason:
     """The attempts to draw next, or why the group has ended.
 
     Expects a verdict for every rollout where `rules.satisfied` is given. A step is asked for whole: what a crash cut
-    off is drawn first, so that a resumed group ends as an unbroken one. A step of nothing but failures ends the
-    group: each of them was retried already.
+    off is drawn first, so that a resumed group ends as an unbroken one. A group of nothing but failures ends after
+    its first step: each of them was retried already, or can't be mended (the prompt is too long, say).
     """
     steps: dict[int, list[int]] = defaultdict(list)
     for number, attempt in group.attempts.items():
@@ -55,7 +55,7 @@ def next_move(group: Group, rules: Rules) -> Draw | EndReason:
     valid = sum(attempt.valid for attempt in group.attempts.values())
     if valid >= rules.max_rollouts:
         return "max_rollouts"
-    if steps and all(group.attempts[number].error is not None for number in steps[last]):
+    if steps and all(attempt.error is not None for attempt in group.attempts.values()):
         return "error"
     if len(steps) >= rules.max_steps:
         return "max_steps"

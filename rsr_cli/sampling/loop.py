@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -92,8 +93,8 @@ async def _run_group(
         recorder.verdict(opened.shard, group.prompt.id, attempt.attempt, verdict)
 
     async def draw(move: Draw) -> None:
-        async with asyncio.TaskGroup() as scoring:
-            async for completion in sampler.sample(group.prompt, move.attempts):
+        async with asyncio.TaskGroup() as scoring, aclosing(sampler.sample(group.prompt, move.attempts)) as completions:
+            async for completion in completions:
                 attempt = Attempt(
                     **{name: getattr(completion, name) for name in _COMPLETION_FIELDS},
                     id=group.prompt.id,

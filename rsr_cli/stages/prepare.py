@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from rsr_cli import registry
 from rsr_cli.config.settings import Config, Data, Input, Preprocess
-from rsr_cli.errors import InputError, PluginError, UsageError, WorkDirError
+from rsr_cli.errors import InputError, PluginError, WorkDirError
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
@@ -59,12 +60,13 @@ def prepare(session: Session) -> StageResult:
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
     if session.is_done("prepare", mark) and session.work_dir.shards():
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
-    before = session.state.stages["prepare"].fingerprint
+    began = time.monotonic()
+    counts = Counts()
     try:
-        with session.running("prepare", mark) as result, session.progress.task("prepare") as task:
-            counts = Counts()
+        with session.progress.task("prepare") as task:
             written = _stage_shards(session.work_dir.staging, config, counts, task)
-            _refuse_changed_prompts(session.work_dir)
+        _refuse_changed_prompts(session.work_dir)
+        with session.running("prepare", mark, began) as result:
             _install(session.work_dir, written)
             session.state.stages["prepare"].shards_done = list(range(written))
             result.counts = {
@@ -75,12 +77,6 @@ def prepare(session: Session) -> StageResult:
                 "without_answer": counts.without_answer,
                 "shards": written,
             }
-    except UsageError:
-        if before is not None:
-            # The data that stood before stands still.
-            session.state.stages["prepare"].status, session.state.stages["prepare"].fingerprint = "done", before
-            session.save_state()
-        raise
     finally:
         shutil.rmtree(session.work_dir.staging, ignore_errors=True)
     for line in counts.shown:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from rsr_cli.errors import printable
+
 _SECONDS_BETWEEN_LINES = 10.0
+_log = logging.getLogger("rsr_cli")
 
 
 @dataclass
@@ -42,17 +47,49 @@ class Task:
         return f"{self.name}: {self.done}{of}{left}" + (f" · {self.detail}" if self.detail else "")
 
 
-class Progress:
-    """Says on stderr what is going on."""
+class _ToConsole(logging.Handler):
+    """Says what is logged anywhere in rsr, without tearing a bar."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        head = "[yellow]warning:[/] " if record.levelno >= logging.WARNING else ""
+        self._console.print(f"{head}{escape(printable(record.getMessage()))}", soft_wrap=True)
+
+
+class Progress:
+    """Says on stderr what is going on, and in a log file once there is a work dir."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self._to_file: logging.Handler | None = None
+        _log.setLevel(logging.DEBUG)
+        _log.propagate = False
+        _log.handlers = [_ToConsole(self.console)]
+
+    def log_to(self, path: Path) -> None:
+        if self._to_file is None:
+            path.parent.mkdir(exist_ok=True)
+            self._to_file = logging.FileHandler(path, encoding="utf-8")
+            self._to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            _log.addHandler(self._to_file)
+
+    def close(self) -> None:
+        if self._to_file is not None:
+            _log.removeHandler(self._to_file)
+            self._to_file.close()
+
+    def log(self, message: str) -> None:
+        """Into the log file only."""
+        _log.debug(message)
 
     def say(self, message: str) -> None:
-        self.console.print(escape(message), soft_wrap=True)
+        _log.info(message)
 
     def warn(self, message: str) -> None:
-        self.console.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+        _log.warning(message)
 
     @contextmanager
     def task(self, name: str, total: int | None = None) -> Iterator[Task]:

@@ -14,12 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rsr_cli import registry
+from rsr_cli import __version__, registry
 from rsr_cli.config.load import LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.config.settings import Component, Config
 from rsr_cli.errors import ConfigError, InputError, WorkDirError
 from rsr_cli.stages.progress import Progress
+from rsr_cli.store.files import write_text
 from rsr_cli.store.state import State, now
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
 from rsr_cli.types import Formatter
@@ -42,8 +43,7 @@ class Session:
     loaded: LoadedConfig
     state: State
     progress: Progress
-    created: bool
-    """The work dir did not stand before this command."""
+    command: str
 
     @property
     def config(self) -> Config:
@@ -52,13 +52,31 @@ class Session:
     def save_state(self) -> None:
         self.state.save(self.work_dir.state_path)
 
+    def save_config(self) -> None:
+        """Save the config if it has changed, and what changed in the history."""
+        self.progress.log_to(self.work_dir.logs / "rsr.log")
+        if self.work_dir.config_path.exists():
+            saved = resolve_plain(load_yaml(self.work_dir.config_path.read_text(encoding="utf-8")))
+            changed = changed_keys(saved, self.loaded.document)
+            if not changed:
+                return
+            self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
+        write_text(self.work_dir.config_path, self.loaded.to_yaml())
+        self.save_state()
+
     @contextmanager
-    def running(self, stage: str, fingerprint: str) -> Iterator[StageResult]:
-        """Mark the stage as running, then as done with its counts, or as stopped or failed."""
+    def running(self, stage: str, fingerprint: str, began: float | None = None) -> Iterator[StageResult]:
+        """Mark the stage as running, then as done with its counts, or as stopped or failed.
+
+        What the stage may refuse it refuses before: from here on the config is saved. `began` is the monotonic time
+        at which its work began, where that is earlier.
+        """
+        self.save_config()
+        self.progress.log(f"rsr {__version__} {self.command}: {stage} begins")
         record = self.state.stages[stage]
         record.status, record.started, record.finished, record.fingerprint = "running", now(), None, fingerprint
         self.save_state()
-        began = time.monotonic()
+        began = time.monotonic() if began is None else began
         result = StageResult(stage)
         status = "failed"
         try:
@@ -71,8 +89,8 @@ class Session:
             record.status = status  # type: ignore[assignment]
             record.finished, record.seconds = now(), round(time.monotonic() - began, 3)
             record.counts = result.counts
-            if self.work_dir.root.exists():
-                self.save_state()
+            self.save_state()
+            self.progress.log(f"{stage}: {status} after {record.seconds} s")
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         record = self.state.stages[stage]
@@ -118,12 +136,16 @@ def open_session(
     try:
         with target.writing():
             state = State() if created else target.load_state()
-            _save_config(target, loaded, state, command)
-            yield Session(target, loaded, state, progress, created)
-    except BaseException:
-        if created and not any((target.root / "data").glob("*.parquet")):
+            session = Session(target, loaded, state, progress, command)
+            yield session
+            session.save_config()
+    except BaseException as error:
+        progress.log(f"{type(error).__name__}: {error}")
+        if created and not target.state_path.exists():
             _take_back(target, whole=not stood)
         raise
+    finally:
+        progress.close()
 
 
 def settle(
@@ -151,26 +173,12 @@ def settle(
     return loaded, work_dir
 
 
-def _save_config(work_dir: WorkDir, loaded: LoadedConfig, state: State, command: str) -> None:
-    if work_dir.config_path.exists():
-        saved = resolve_plain(load_yaml(work_dir.config_path.read_text(encoding="utf-8")))
-        changed = changed_keys(saved, loaded.document)
-        if not changed:
-            return
-        state.changes.append({"time": now(), "command": command, "changed": changed})
-    work_dir.logs.mkdir(exist_ok=True)
-    work_dir.save_config(loaded)
-    state.save(work_dir.state_path)
-
-
 def _take_back(work_dir: WorkDir, *, whole: bool) -> None:
-    """Remove what this command made, and nothing else that may lie there."""
+    """Remove what a command made that came to nothing, and nothing else that may lie there."""
     shutil.rmtree(work_dir.staging, ignore_errors=True)
-    for path in (work_dir.config_path, work_dir.state_path, work_dir.lock_path):
-        path.unlink(missing_ok=True)
-    for directory in (work_dir.logs, work_dir.root / "data", *([work_dir.root] if whole else [])):
-        if directory.is_dir() and not any(directory.iterdir()):
-            directory.rmdir()
+    work_dir.lock_path.unlink(missing_ok=True)
+    if whole:
+        work_dir.root.rmdir()
 
 
 def check_components(config: Config) -> None:

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from rsr_cli.config.load import LoadedConfig
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store import shards
-from rsr_cli.store.files import write_text
 from rsr_cli.store.state import State
 
 _SHARD = re.compile(r"shard_(\d{4,})\.parquet")
@@ -88,9 +86,6 @@ class WorkDir:
         if not self.state_path.exists():
             raise WorkDirError(f"{self.root} is not a work dir: it has no state.json", "rsr prepare makes one")
         return State.load(self.state_path)
-
-    def save_config(self, loaded: LoadedConfig) -> None:
-        write_text(self.config_path, loaded.to_yaml())
 
     def rollouts_digest(self, shard: int) -> str:
         """Changes whenever a shard's rollouts do, those in its journal included."""

@@ -1,0 +1,186 @@
+"""Configs: typed values, references to the environment, overrides, and errors that say where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rsr_cli.config.load import changed_keys, load_config
+from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
+from rsr_cli.errors import ConfigError
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False)
+    | texts
+    | st.sampled_from(
+        ["1e-5", "on", "off", "yes", "null", "~", "007", "0x1F", "1_000", ".5", "1:30", "2020-01-01", "=", "<<"]
+    )
+)
+trees = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3))
+
+
+@given(trees)
+def test_what_is_dumped_is_read_back(tree: Any) -> None:
+    assert resolve_plain(load_yaml(dump_yaml(tree))) == tree
+
+
+@given(st.dictionaries(texts, trees, max_size=4))
+def test_extra_params_survive_the_work_dir(params: dict[str, Any]) -> None:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "c.yaml"
+        path.write_text(dump_yaml({"data": {"input_path": "x"}, "sampler": {"extra_params": params}}), encoding="utf-8")
+        first = load_config(path)
+        path.write_text(first.to_yaml(), encoding="utf-8")
+        second = load_config(path)
+        assert first.config.sampler.extra_params == params
+        assert second.document == first.document
+        assert second.config.sampler.extra_params == params
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Any:
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_config(path, overrides)
+
+
+HEAD = "data: {input_path: in.jsonl}\n"
+
+
+def test_the_type_of_a_key_settles_yaml_1_1(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        HEAD
+        + "sampler: {model: 007, temperature: 1e-1, extra_params: {a: 1e-5, b: on, c: '5', d: true, e: null}}\n"
+        + "sampling: {early_stop: off, max_rollouts: 0016}\n",
+    ).config
+    assert config.sampler.model == "007"
+    assert config.sampler.temperature == 0.1
+    assert config.sampler.extra_params == {"a": 1e-5, "b": "on", "c": "5", "d": True, "e": None}
+    assert config.sampling.early_stop is False
+    assert config.sampling.max_rollouts == 16
+
+
+def test_the_seeds_own_config_is_read(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        """
+data: {input_path: in.jsonl, preprocess: {transform: null}}
+work_dir: null
+sampling: {max_rollouts: 16, step_size: 4, max_steps: 8, early_stop: true}
+sampler: {type: openai-compatible-api, model: DeepSeek-R1, base_url: null, model_path: null, temperature: 0.7,
+          max_tokens: 2048, top_p: 1.0, concurrent_requests: 50, timeout: 300, drop_truncated: true}
+verifier: {type: math-rlvr, score_type: float}
+formatter: [{type: sft, pass_threshold: 1.0, fail_threshold: 0.0}]
+shard: {size: 10000}
+""",
+    ).config
+    assert config == load(tmp_path, HEAD).config.model_copy(update={"formatter": config.formatter})
+
+
+def test_references_are_resolved_and_saved_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSR_TEST_MODEL", "m-1")
+    monkeypatch.setenv("RSR_TEST_KEY", "sk-secret")
+    monkeypatch.delenv("RSR_TEST_STEPS", raising=False)
+    text = (
+        HEAD
+        + "sampler: {model: '${RSR_TEST_MODEL}', api_key: '${RSR_TEST_KEY}', max_tokens: '${RSR_TEST_STEPS:-64}'}\n"
+        + "verifier: {type: mine.py:X, api_key: literal-secret, token: '${RSR_TEST_KEY}'}\n"
+    )
+    loaded = load(tmp_path, text)
+    assert loaded.config.sampler.model == "m-1"
+    assert loaded.config.sampler.api_key.get_secret_value() == "sk-secret"
+    assert loaded.config.sampler.max_tokens == 64
+    saved = loaded.to_yaml()
+    assert "secret" not in saved
+    assert "${RSR_TEST_MODEL}" in saved and "${RSR_TEST_STEPS:-64}" in saved
+    assert "secret" not in repr(loaded.config.sampler)
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RSR_TEST_NONE", raising=False)
+    with pytest.raises(ConfigError, match=r"c\.yaml:2: sampler\.model: the environment variable RSR_TEST_NONE"):
+        load(tmp_path, HEAD + "sampler: {model: '${RSR_TEST_NONE}'}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "saying"),
+    [
+        ("", "data.input_path is required"),
+        ("data:\n  input_path: ???\n", "data.input_path is required"),
+        (HEAD + "sampler: {top_p: 1.5}\n", "sampler.top_p"),
+        (HEAD + "sampling: {max_rollouts: 0}\n", "sampling.max_rollouts"),
+        (HEAD + "sampling: {max_rollouts: 1.5}\n", "sampling.max_rollouts"),
+        (HEAD + "formatter: []\n", "formatter"),
+        (HEAD + "formatter: [{type: sft, name: a}, {type: dpo, name: a}]\n", "the name 'a' is given twice"),
+        (HEAD + "formatter: [{type: sft, name: ../up}]\n", "formatter.0.name"),
+        (HEAD + "data: {}\n", "'data' is given twice"),
+        ("data: [\n", "not valid YAML"),
+        ("- a\n", "a config is a mapping"),
+        (HEAD + "x: !!python/object/apply:os.system [ls]\n", "YAML"),
+        ("data: {input_path: [{path: a, count: 1, fraction: 0.5}]}\n", "a count or a fraction, not both"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, saying: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    assert saying in str(caught.value)
+
+
+def test_overrides_reach_into_lists_and_make_sections(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        HEAD + "formatter: [{type: sft}, {type: dpo}]\nverifier: math-rlvr\n",
+        "formatter.1.pass_threshold=0.5",
+        "sampler.price.prompt=0.25",
+        "verifier.time_limit=3",
+        "sampler.base_url=[http://a, http://b]",
+        "work_dir=a=b",
+    ).config
+    assert config.formatter[1].options == {"pass_threshold": 0.5}
+    assert config.sampler.price.prompt == 0.25
+    assert (config.verifier.type, config.verifier.time_limit) == ("math-rlvr", 3)
+    assert config.sampler.base_url == ["http://a", "http://b"]
+    assert config.work_dir == "a=b"
+
+
+@pytest.mark.parametrize("override", ["nothing", "=1", "formatter.7.type=sft", "data.input_path.x.y=1"])
+def test_bad_overrides(override: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path, HEAD + "formatter: [{type: sft}]\n", override)
+
+
+def test_files_are_looked_for_from_here_then_beside_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "here").mkdir()
+    for place in ("recipe/t.py", "recipe/in.jsonl", "here/in.jsonl"):
+        (tmp_path / place).write_text("")
+    monkeypatch.chdir(tmp_path / "here")
+    config = load(tmp_path / "recipe", "data: {input_path: in.jsonl, preprocess: {transform: 't.py:f'}}\n").config
+    assert config.data.input_path[0].path == str(tmp_path / "here/in.jsonl")
+    assert config.data.preprocess.transform == f"{tmp_path}/recipe/t.py:f"
+
+
+def test_formatter_names() -> None:
+    config = load_config(
+        None, ["data.input_path=x", "formatter=[sft, sft, {type: top_k, name: sft_3}, sft, 'm.py:Mine']"]
+    )
+    assert config.config.formatter_names() == ["sft", "sft_2", "sft_3", "sft_4", "Mine"]
+
+
+def test_changed_keys() -> None:
+    old, new = {"a": {"b": 1, "c": [1, 2]}}, {"a": {"b": 2, "c": [1, 2, 3]}}
+    assert changed_keys(old, new) == {"a.b": [1, 2], "a.c.2": [None, 3]}
+
+
+def test_plain_scalars_are_text_until_asked() -> None:
+    assert load_yaml("a: 1e-5") == {"a": Plain("1e-5")}

@@ -1,0 +1,149 @@
+"""The loop with scripted parts: what it asks, records and scores, and in which order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from rsr_cli.errors import BackendUnavailable
+from rsr_cli.sampling.fold import Rules
+from rsr_cli.sampling.loop import OpenGroup, run_loop
+from rsr_cli.types import Attempt, Completion, EndReason, Group, Prompt, Verdict
+
+
+@dataclass
+class World:
+    """A sampler, scorer, recorder and watcher in one. Prompt `pN` passes at its N-th attempt."""
+
+    slow: str | None = None
+    dead_after: int | None = None
+    events: list[tuple[object, ...]] = field(default_factory=list)
+    ends: dict[str, EndReason] = field(default_factory=dict)
+    open: int = 0
+    most_open: int = 0
+
+    async def __aenter__(self) -> World:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
+        self.events.append(("ask", prompt.id, tuple(attempts)))
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        try:
+            for number in attempts:
+                await asyncio.sleep(10 if prompt.id == self.slow else 0)
+                if self.dead_after is not None and len(self.events) > self.dead_after:
+                    raise BackendUnavailable("gone")
+                yield Completion(attempt=number, response=f"{prompt.id}:{number}", finish_reason="stop", model="m")
+        finally:
+            self.open -= 1
+
+    async def score(self, prompt: Prompt, response: str) -> Verdict:
+        self.events.append(("score", response))
+        await asyncio.sleep(0)
+        wanted = int(prompt.id.removeprefix("p"))
+        return Verdict(float(int(response.split(":")[1]) >= wanted))
+
+    def attempt(self, shard: int, attempt: Attempt) -> None:
+        self.events.append(("record", f"{attempt.id}:{attempt.attempt}"))
+
+    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
+        self.events.append(("verdict", f"{prompt_id}:{attempt}", verdict.score))
+
+    def arrived(self, attempt: Attempt) -> None:
+        pass
+
+    def ended(self, opened: OpenGroup, reason: EndReason) -> None:
+        self.ends[opened.group.prompt.id] = reason
+
+
+def has_pass(group: Group) -> bool:
+    return any(score >= 1.0 for _, score in group.scored())
+
+
+async def drive(world: World, groups: list[Group], window: int = 10, early: bool = True) -> None:
+    async def feed() -> AsyncIterator[OpenGroup]:
+        for group in groups:
+            yield OpenGroup(0, group)
+
+    rules = Rules(8, 2, 4, has_pass if early else None)
+    await run_loop(
+        feed(),
+        sampler=world,
+        scorer=world if early else None,
+        recorder=world,
+        rules=rules,
+        params="{}",
+        watcher=world,
+        window=window,
+    )
+
+
+def group(name: str) -> Group:
+    return Group(Prompt(name, [], {}))
+
+
+async def test_each_group_draws_until_it_is_satisfied() -> None:
+    world = World()
+    await drive(world, [group("p0"), group("p3"), group("p99")])
+    asked = [event[1:] for event in world.events if event[0] == "ask"]
+    assert [item for item in asked if item[0] == "p0"] == [("p0", (0, 1))]
+    assert [item for item in asked if item[0] == "p3"] == [("p3", (0, 1)), ("p3", (2, 3))]
+    assert len([item for item in asked if item[0] == "p99"]) == 4
+    assert world.ends == {"p0": "early_stop", "p3": "early_stop", "p99": "max_rollouts"}
+
+
+async def test_an_attempt_is_recorded_before_it_is_scored() -> None:
+    world = World()
+    await drive(world, [group("p1")])
+    names = [event[1] for event in world.events if event[0] in ("record", "score", "verdict")]
+    assert names.index("p1:0") < [event[:2] for event in world.events].index(("score", "p1:0"))
+    assert world.events.index(("record", "p1:0")) < world.events.index(("score", "p1:0"))
+
+
+async def test_a_slow_prompt_holds_up_no_other() -> None:
+    world = World(slow="p50")
+    task = asyncio.create_task(drive(world, [group("p50"), *[group(f"p{n}") for n in range(8)]]))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(world.ends) == 8
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_window_bounds_what_is_open() -> None:
+    world = World()
+    await drive(world, [group(f"p{n % 7}") for n in range(50)], window=3)
+    assert world.most_open == 3
+
+
+async def test_a_dead_backend_ends_the_run_with_its_own_error() -> None:
+    world = World(dead_after=4)
+    with pytest.raises(BackendUnavailable):
+        await drive(world, [group(f"p{n}") for n in range(5, 15)])
+
+
+async def test_rollouts_without_a_verdict_are_scored_before_anything_is_drawn() -> None:
+    world = World()
+    begun = group("p0")
+    for number in range(2):
+        begun.attempts[number] = Attempt(
+            id="p0", attempt=number, step=0, step_size=2, response=f"p0:{number}", finish_reason="stop", model="m"
+        )
+    await drive(world, [begun])
+    assert [event[0] for event in world.events] == ["score", "score", "verdict", "verdict"]
+    assert world.ends == {"p0": "early_stop"}
+
+
+async def test_without_early_stop_nothing_is_scored() -> None:
+    world = World()
+    await drive(world, [group("p0")], early=False)
+    assert {event[0] for event in world.events} == {"ask", "record"}
+    assert world.ends == {"p0": "max_rollouts"}

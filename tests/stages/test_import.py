@@ -1,0 +1,97 @@
+"""import: completions made elsewhere, by id or by messages, once and no more than once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import Rsr
+from tests.work_dirs import rows, sums, write_config, write_rows
+
+URL = "http://127.0.0.1:1/v1"
+
+
+@pytest.fixture
+def work_dir(tmp_path: Path, rsr: Rsr) -> Path:
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(15)), URL)
+    assert rsr("prepare", config, "-w", tmp_path / "w").exit_code == 0
+    return tmp_path / "w"
+
+
+def completions(count: int = 15) -> list[dict[str, object]]:
+    """Two per prompt: the first right, the second wrong; every fifth prompt named by its messages."""
+    found: list[dict[str, object]] = []
+    for index, row in enumerate(sums(count)):
+        name = {"messages": row["messages"]} if index % 5 == 0 else {"id": row["id"]}
+        found.append(
+            name | {"response": f"It is \\boxed{{{index + 7}}}.", "finish_reason": "stop", "model": "elsewhere"}
+        )
+        found.append(name | {"response": "It is \\boxed{-1}.", "completion_tokens": 9})
+    return found
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_imported_completions_go_through_the_other_stages(kind: str, tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    path = tmp_path / f"made.{kind}"
+    if kind == "jsonl":
+        write_rows(path, completions())
+    else:
+        pq.write_table(pa.Table.from_pylist([dict.fromkeys(["id", "messages"]) | row for row in completions()]), path)
+    outcome = rsr("import", path, "-w", work_dir, "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["stages"]["import"]["imported"] == 30
+    for stage in ("verify", "format", "analyze"):
+        assert rsr(stage, "-w", work_dir).exit_code == 0
+    assert [row["score"] for row in rows(work_dir / "score")] == [1.0, 0.0] * 15
+    assert len(rows(work_dir / "train/dpo")) == 15
+    stats = json.loads((work_dir / "summary/stats.json").read_text())
+    assert stats["pass_rate"]["first_step_mean"] == 0.5
+    assert stats["early_stop"]["attempts_saved"] == 0
+    again = rsr("import", path, "-w", work_dir, "--json")
+    assert json.loads(again.stdout)["stages"]["import"] == {
+        "skipped": 0, "rows": 30, "invalid": 0, "imported": 0, "already_here": 30,
+    }  # fmt: skip
+    assert len(rows(work_dir / "rollout")) == 30
+
+
+def test_another_file_is_another_step(tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    rsr("import", write_rows(tmp_path / "a.jsonl", completions(3)), "-w", work_dir)
+    more = [{"id": "sum-1", "response": "8", "reasoning": "7 + 1", "finish_reason": "length"}]
+    assert rsr("import", write_rows(tmp_path / "b.jsonl", more), "-w", work_dir).exit_code == 0
+    of_one = [row for row in rows(work_dir / "rollout") if row["id"] == "sum-1"]
+    assert [(row["attempt"], row["step"], row["step_size"]) for row in of_one] == [(0, 0, 2), (1, 0, 2), (2, 1, 1)]
+    assert of_one[2]["response"] is None and of_one[2]["finish_reason"] == "length", "truncated text is dropped"
+
+
+def test_bad_rows_are_refused_all_at_once(tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    bad = [
+        {"id": "unknown", "response": "x"},
+        {"id": "sum-1"},
+        {"response": "x"},
+        {"id": "sum-1", "response": 5},
+        {"id": "sum-1", "response": "x", "completion_tokens": "many"},
+    ]
+    path = write_rows(tmp_path / "made.jsonl", completions(2) + bad)
+    outcome = rsr("import", path, "-w", work_dir)
+    assert outcome.exit_code == 2
+    assert "5 of 9 rows are invalid" in outcome.stderr
+    assert "made.jsonl:5: there is no prompt 'unknown' here" in outcome.stderr
+    assert not (work_dir / "rollout").exists()
+    assert rsr("import", path, "-w", work_dir, "--skip-invalid").exit_code == 0
+    assert len(rows(work_dir / "rollout")) == 4
+
+
+def test_a_mapping_may_give_several_completions_or_none(tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    (tmp_path / "m.py").write_text(
+        "def f(item):\n"
+        "    if item['key'] > 2: return None\n"
+        "    return [{'id': f\"sum-{item['key']}\", 'response': text} for text in item['texts']]\n"
+    )
+    path = write_rows(tmp_path / "made.jsonl", [{"key": key, "texts": ["a", "b", "c"]} for key in range(5)])
+    outcome = rsr("import", path, "-w", work_dir, "--transform", f"{tmp_path}/m.py:f", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert json.loads(outcome.stdout)["stages"]["import"]["imported"] == 9

@@ -1,0 +1,51 @@
+"""Imports go downward only, and siblings on one line never import each other."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import rsr_cli
+
+LAYERS = """
+cli
+stages
+sampling | scoring | analysis
+samplers | verifiers | formatters | executors | store
+clients | tiny
+config | registry
+types | errors | reply
+"""
+# The stages start the embedded model; it is no client of anything.
+PACKAGE = Path(rsr_cli.__file__).parent
+RANKS = {
+    name.strip(): rank for rank, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split("|") if name.strip()
+}
+
+
+def imports(path: Path) -> set[str]:
+    """The parts of rsr_cli that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "rsr_cli":
+            parts = (node.module or "").split(".")[1:]
+            found |= {parts[0]} if parts else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("rsr_cli.")}
+    return found & RANKS.keys()
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__", "__main__"} == RANKS.keys()
+
+
+def test_imports_go_downward() -> None:
+    upward = []
+    for path in PACKAGE.rglob("*.py"):
+        own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if own in RANKS:
+            for name in imports(path) - {own}:
+                if RANKS[name] >= RANKS[own]:
+                    upward.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert not upward

@@ -75,3 +75,11 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal_number: int) -> None:
         super().__init__(signal_number)
         self.exit_code = 128 + signal_number
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first plain error in nested groups: what a task group wraps has one cause worth telling."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -75,6 +75,8 @@ class Verdict:
     status: Status = "scored"
     extracted_answer: str | None = None
     explanation: str | None = None
+    details: str | None = None
+    """JSON of what stands behind it, where there is more: a judge's prompt, votes and tokens, an ensemble's parts."""
 
     @classmethod
     def no_answer(cls, explanation: str | None = None) -> Verdict:
@@ -144,6 +146,23 @@ class Verifier(Protocol):
     """
 
     def verify(self, response: str, metadata: dict[str, Any]) -> Verdict | float | bool: ...
+
+
+class Judge(Protocol):
+    """A verifier that asks a model. It runs in our own process and is entered as an async context.
+
+    `judge` gets the replies to score by attempt number and returns a verdict for each of them; it never raises for
+    one reply, whose verdict is then unknown. Where `compares` is true a verdict depends on the other replies of the
+    group, and all of them are handed in together.
+    """
+
+    compares: bool
+
+    async def __aenter__(self) -> Judge: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def judge(self, prompt: Prompt, replies: Mapping[int, str]) -> dict[int, Verdict]: ...
 
 
 class Formatter(Protocol):

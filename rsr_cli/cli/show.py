@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from rsr_cli.cli.terminal import print_json
+from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import InputError, printable
 from rsr_cli.stages.analyze import thresholds
@@ -39,7 +39,7 @@ class Filter:
 
 def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as_json: bool) -> None:
     """Print the groups that hold something to show, at most `limit` of them."""
-    console = Console(highlight=False)
+    console = Output()
     shown = 0
     for group, attempts in _matching(work_dir, wanted):
         if as_json:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rsr_cli.cli.terminal import print_json
+from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.errors import printable
 from rsr_cli.stages.session import StageResult
@@ -22,7 +21,7 @@ def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: boo
         stages = {item.stage: {"skipped": item.skipped, **item.counts} for item in results}
         print_json({"work_dir": str(work_dir.root), "stages": stages})
         return
-    console = Console(highlight=False)
+    console = Output()
     table = _table("stage", "", "result")
     for item in results:
         table.add_row(item.stage, "up to date" if item.skipped else "done", _told(item))
@@ -43,7 +42,7 @@ def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) ->
     if as_json:
         print_json({"config": loaded.document, **spend})
         return
-    console = Console(highlight=False)
+    console = Output()
     console.print(escape(loaded.to_yaml()), soft_wrap=True)
     table = _table("the most that this run can take", "")
     for name, value in spend.items():
@@ -56,7 +55,7 @@ def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int,
         stages = {name: vars(record) for name, record in state.stages.items()}
         print_json({"work_dir": str(work_dir.root), "shards": shards, "open_shards": open_shards, "stages": stages})
         return
-    console = Console(highlight=False)
+    console = Output()
     table = _table("stage", "status", "shards", "seconds", "result")
     for name, record in state.stages.items():
         seconds = "" if record.seconds is None else f"{record.seconds:,.1f}"

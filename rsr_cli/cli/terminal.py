@@ -12,10 +12,21 @@ from collections.abc import Callable
 from typing import Any, NoReturn, ParamSpec
 
 import typer
+from rich.console import Console
 
 from rsr_cli.errors import Interrupted, RsrError, printable
 
 P = ParamSpec("P")
+
+
+class Output(Console):
+    """Stdout for tables and texts; a reader that has gone away is a BrokenPipeError, not an exit of rich's own."""
+
+    def __init__(self) -> None:
+        super().__init__(highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
 
 
 def print_json(value: Any) -> None:

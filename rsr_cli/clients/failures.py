@@ -144,7 +144,7 @@ def _judge(status: int, error: ServerError) -> tuple[Fault, str | None]:
     if _NO_MODEL.search(text):
         return Fault.RUN, "check {section}.model"
     if _refuses_temperature(error):
-        return Fault.RUN, "reasoning models take the default only: set {section}.temperature and {section}.top_p to null"
+        return Fault.RUN, "this model takes the default only: set {section}.temperature and {section}.top_p to null"
     return Fault.REQUEST, "check {section}.extra_params and the other parameters of {section}"
 
 

@@ -285,8 +285,13 @@ def _kept(value: Any, written: Any, key: Path_) -> Any:
     return resolve_plain(value)
 
 
+def is_secret(name: str) -> bool:
+    """A key of this name holds a secret, by its name."""
+    return bool(_SECRET_KEY.search(name))
+
+
 def _is_secret(key: Path_) -> bool:
-    return bool(key) and bool(_SECRET_KEY.search(str(key[-1])))
+    return bool(key) and is_secret(str(key[-1]))
 
 
 def _plain_key(loc: tuple[int | str, ...]) -> Path_:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -34,11 +34,11 @@ class ScoredFormatter(BaseModel):
 
     def passed(self, group: Group) -> list[Candidate]:
         """The passing rollouts with different texts, best first, earlier first among equals."""
-        return sorted(_distinct(group, lambda score: score >= self.pass_threshold), key=lambda item: -item[1])
+        return _distinct(item for item in _by_score(group, best_first=True) if item[1] >= self.pass_threshold)
 
     def failed(self, group: Group) -> list[Candidate]:
         """The failing rollouts with different texts, worst first, earlier first among equals."""
-        return sorted(_distinct(group, lambda score: score <= self.fail_threshold), key=lambda item: item[1])
+        return _distinct(item for item in _by_score(group, best_first=False) if item[1] <= self.fail_threshold)
 
     def assistant(self, rollout: Rollout) -> Message:
         thinking = rollout.attempt.reasoning
@@ -79,10 +79,13 @@ def _text(message: Message, prompt_id: str) -> str:
     )
 
 
-def _distinct(group: Group, wanted: Any) -> Iterator[Candidate]:
-    seen: set[str] = set()
-    for rollout, score in group.scored():
-        text = rollout.response.strip()
-        if wanted(score) and text not in seen:
-            seen.add(text)
-            yield rollout, score
+def _by_score(group: Group, *, best_first: bool) -> list[Candidate]:
+    return sorted(group.scored(), key=lambda item: -item[1] if best_first else item[1])
+
+
+def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The first of those with the same text."""
+    found: dict[str, Candidate] = {}
+    for candidate in candidates:
+        found.setdefault(candidate[0].response.strip(), candidate)
+    return list(found.values())

@@ -50,8 +50,10 @@ class Dpo(ScoredFormatter):
 
     def _pair(self, group: Group) -> tuple[Candidate, Candidate] | None:
         """A pass and a fail with different texts and the widest margin; a score that is not known is neither."""
-        for chosen in self.passed(group):
-            for rejected in self.failed(group):
-                if chosen[1] > rejected[1] and chosen[0].response.strip() != rejected[0].response.strip():
-                    return chosen, rejected
-        return None
+        pairs = [
+            (chosen, rejected)
+            for chosen in self.passed(group)
+            for rejected in self.failed(group)
+            if chosen[1] > rejected[1] and chosen[0].response.strip() != rejected[0].response.strip()
+        ]
+        return max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)

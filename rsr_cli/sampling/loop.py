@@ -7,19 +7,22 @@ keeps memory flat at any number of prompts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+from rsr_cli.errors import first_error
 from rsr_cli.sampling.fold import Draw, Rules, next_move
-from rsr_cli.types import Attempt, Completion, EndReason, Group, Prompt, Sampler, Verdict
+from rsr_cli.types import Attempt, Completion, EndReason, Group, Sampler, Verdict
 
 _COMPLETION_FIELDS = [item.name for item in fields(Completion)]
 
 
 class Scorer(Protocol):
-    async def score(self, prompt: Prompt, response: str) -> Verdict: ...
+    compares: bool
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
 
 
 class Recorder(Protocol):
@@ -72,7 +75,7 @@ async def run_loop(
                 await places.acquire()
                 tasks.create_task(run(opened))
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        raise first_error(errors) from None
 
 
 async def _run_group(
@@ -86,11 +89,18 @@ async def _run_group(
 ) -> EndReason:
     group = opened.group
 
-    async def score(attempt: Attempt) -> None:
-        assert scorer is not None and attempt.response is not None
-        verdict = await scorer.score(group.prompt, attempt.response)
-        group.verdicts[attempt.attempt] = verdict
-        recorder.verdict(opened.shard, group.prompt.id, attempt.attempt, verdict)
+    async def score(numbers: Iterable[int]) -> None:
+        assert scorer is not None
+        for number, verdict in (await scorer.score(group, numbers)).items():
+            group.verdicts[number] = verdict
+            recorder.verdict(opened.shard, group.prompt.id, number, verdict)
+
+    async def score_what_is_owed() -> None:
+        """Where verdicts compare, a new rollout makes all of them anew."""
+        assert scorer is not None
+        rollouts = list(group.rollouts())
+        if any(rollout.verdict is None for rollout in rollouts):
+            await score(rollout.attempt.attempt for rollout in rollouts if scorer.compares or rollout.verdict is None)
 
     async def draw(move: Draw) -> None:
         async with asyncio.TaskGroup() as scoring, aclosing(sampler.sample(group.prompt, move.attempts)) as completions:
@@ -105,20 +115,13 @@ async def _run_group(
                 group.attempts[attempt.attempt] = attempt
                 recorder.attempt(opened.shard, attempt)
                 watcher.arrived(attempt)
-                if scorer is not None and attempt.valid:
-                    scoring.create_task(score(attempt))
+                if scorer is not None and attempt.valid and not scorer.compares:
+                    scoring.create_task(score([attempt.attempt]))
 
     if scorer is not None:
-        owed = [rollout.attempt for rollout in group.rollouts() if rollout.verdict is None]
-        await asyncio.gather(*map(score, owed))
+        await score_what_is_owed()
     while isinstance(move := next_move(group, rules), Draw):
         await draw(move)
+        if scorer is not None:
+            await score_what_is_owed()
     return move
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first plain error in nested groups."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -1,22 +1,48 @@
-"""From a response to a verdict: the thinking is taken off, the reply goes to a verifier in a killable process."""
+"""From responses to verdicts: the thinking is taken off, the reply goes to a verifier."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from concurrent.futures import Future
+from typing import Protocol
 
+from rsr_cli import registry
+from rsr_cli.config.load import is_secret
 from rsr_cli.config.settings import VerifierSettings
 from rsr_cli.executors.process_pool import ProcessPool
-from rsr_cli.registry import code_digest
 from rsr_cli.store.shards import combined
-from rsr_cli.types import Prompt, Verdict
+from rsr_cli.types import Group, Judge, Prompt, Verdict
 from rsr_cli.verifiers.reply import final_reply
 
 _UNFINISHED_THINKING = Verdict.no_answer("the thinking never ends: there is no reply")
 
 
+class Scorer(Protocol):
+    """Gives verdicts on attempts of a group. Where `compares` is true they depend on the group's other rollouts, and
+    all are scored together."""
+
+    compares: bool
+
+    async def __aenter__(self) -> Scorer: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
+
+
+def build_scorer(settings: VerifierSettings) -> Scorer:
+    """The scorer for a verifier: a judge is asked from here, anything else runs in killable processes."""
+    factory = registry.find("verifier", settings.type)
+    if hasattr(factory, "judge"):
+        return JudgeScorer(registry.build("verifier", settings.type, settings.options))
+    return PoolScorer(settings)
+
+
 class PoolScorer:
-    """Scores with one verifier in worker processes. Used as a context, so that the workers go with it."""
+    """Scores with a verifier in worker processes."""
+
+    compares = False
 
     def __init__(self, settings: VerifierSettings) -> None:
         self._pool = ProcessPool(
@@ -26,25 +52,82 @@ class PoolScorer:
             memory_limit_mb=settings.memory_limit_mb,
         )
 
-    def __enter__(self) -> PoolScorer:
+    async def __aenter__(self) -> PoolScorer:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         self._pool.close()
 
-    def submit(self, prompt: Prompt, response: str) -> Future[Verdict]:
-        reply = final_reply(response)
-        if reply is None:
-            done: Future[Verdict] = Future()
-            done.set_result(_UNFINISHED_THINKING)
-            return done
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        replies, verdicts = _replies(group, numbers)
+        futures = {number: self._submit(group.prompt, reply) for number, reply in replies.items()}
+        await _all_done(futures.values())
+        return verdicts | {number: future.result() for number, future in futures.items()}
+
+    def _submit(self, prompt: Prompt, reply: str) -> Future[Verdict]:
         return self._pool.submit(reply, prompt.metadata)
 
-    async def score(self, prompt: Prompt, response: str) -> Verdict:
-        return await asyncio.wrap_future(self.submit(prompt, response))
+
+class JudgeScorer:
+    """Scores with a judge."""
+
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self.compares = judge.compares
+
+    async def __aenter__(self) -> JudgeScorer:
+        await self._judge.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._judge.__aexit__(*exc)
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        replies, verdicts = _replies(group, numbers)
+        return verdicts | (await self._judge.judge(group.prompt, replies) if replies else {})
+
+
+def _replies(group: Group, numbers: Iterable[int]) -> tuple[dict[int, str], dict[int, Verdict]]:
+    """The replies of these attempts, and the verdicts on those that have none."""
+    replies: dict[int, str] = {}
+    verdicts: dict[int, Verdict] = {}
+    for number in numbers:
+        response = group.attempts[number].response
+        assert response is not None
+        reply = final_reply(response)
+        if reply is None:
+            verdicts[number] = _UNFINISHED_THINKING
+        else:
+            replies[number] = reply
+    return replies, verdicts
+
+
+async def _all_done(futures: Iterable[Future[Verdict]]) -> None:
+    """Wait for the futures with one wake-up of the loop for all of them."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    left = sum(1 for _ in futures)
+    if not left:
+        return
+
+    def one_done() -> None:
+        nonlocal left
+        left -= 1
+        if not left and not ready.done():
+            ready.set_result(None)
+
+    for future in futures:
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(one_done))
+    await ready
 
 
 def verifier_fingerprint(settings: VerifierSettings) -> str:
-    """Changes with whatever can change a verdict: the verifier, its options, its code. Not with limits or workers."""
-    options = sorted(settings.options.items())
-    return combined([settings.type, repr(options), code_digest("verifier", settings.type)])
+    """Changes with whatever can change a verdict: the verifier, its options, its code.
+
+    Not with limits, workers or secrets, nor with the options that the verifier itself names in `no_verdict_change`.
+    """
+    left_out = getattr(registry.find("verifier", settings.type), "no_verdict_change", ())
+    options = sorted(
+        (name, repr(value)) for name, value in settings.options.items() if name not in left_out and not is_secret(name)
+    )
+    return combined([settings.type, repr(options), registry.code_digest("verifier", settings.type)])

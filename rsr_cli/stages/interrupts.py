@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from rsr_cli.errors import Interrupted
+from rsr_cli.errors import Interrupted, first_error
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,6 +56,8 @@ async def _supervise(work: Coroutine[Any, Any, None], on_signal: Callable[[], No
     except asyncio.CancelledError:
         if not received:
             raise
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from rsr_cli.config.settings import Config
 from rsr_cli.errors import WorkDirError
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import OpenGroup, run_loop
-from rsr_cli.scoring.scorer import PoolScorer, verifier_fingerprint
+from rsr_cli.scoring.scorer import Scorer, build_scorer, verifier_fingerprint
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint, formatters_fingerprint
@@ -97,7 +97,7 @@ class _Run:
         total = sum(shards.row_count(self.session.work_dir.data(n)) for n in self.numbers)
         with ExitStack() as stack:
             self.task = stack.enter_context(self.session.progress.task("sample", total))
-            scorer = stack.enter_context(PoolScorer(config.verifier)) if self.verifier is not None else None
+            scorer = build_scorer(config.verifier) if self.verifier is not None else None
             sampler = stack.enter_context(_sampler(config))
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
@@ -105,11 +105,14 @@ class _Run:
                 self.counts["end_reasons"] = dict(self.reasons)
                 self.recorder.close()
 
-    async def _run(self, sampler: Sampler, scorer: PoolScorer | None) -> None:
+    async def _run(self, sampler: Sampler, scorer: Scorer | None) -> None:
         config = self.session.config
         flusher = asyncio.create_task(self._flush())
         closer = asyncio.create_task(self._close_shards())
-        async with sampler:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(sampler)
+            if scorer is not None:
+                await stack.enter_async_context(scorer)
             loop = asyncio.create_task(
                 run_loop(
                     self._groups(),

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsr_cli.scoring.scorer import PoolScorer, verifier_fingerprint
+from rsr_cli.scoring.scorer import Scorer, build_scorer, verifier_fingerprint
+from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store import shards
 from rsr_cli.store.groups import is_scored, read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
-from rsr_cli.types import Prompt, Rollout, Verdict
+from rsr_cli.types import Group, Prompt, Verdict
 
-_IN_FLIGHT = 4096
+_OPEN_GROUPS = 512
 _EXAMPLES = 10
 _FLUSH_S = 0.5
-
-Scored = tuple[Prompt, Rollout, Verdict]
 
 
 @dataclass
@@ -31,7 +29,7 @@ class Changes:
     by_way: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
-    def compare(self, prompt: Prompt, rollout: Rollout, old: Verdict, new: Verdict) -> None:
+    def compare(self, prompt: Prompt, attempt: int, old: Verdict, new: Verdict) -> None:
         if _shown(old) == _shown(new):
             return
         way = f"{_shown(old)} -> {_shown(new)}"
@@ -40,7 +38,7 @@ class Changes:
             self.examples.append(
                 {
                     "id": prompt.id,
-                    "attempt": rollout.attempt.attempt,
+                    "attempt": attempt,
                     "change": way,
                     "answer": prompt.metadata.get("answer"),
                     "extracted_before": old.extracted_answer,
@@ -84,25 +82,15 @@ def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_u
     """Score the rollouts of these shards that lack a verdict of this verifier, and write their score shards."""
     changes = Changes()
     recorder = Recorder(session.work_dir, verifier)
-    before = _Earlier(session)
     total = sum(shards.row_count(session.work_dir.rollout(shard)) for shard in numbers) or None
-    flushed = time.monotonic()
-    with PoolScorer(session.config.verifier) as scorer, session.progress.task("verify", total) as task:
-        try:
-            for shard in numbers:
-                mark = score_mark(session.work_dir, shard, verifier)
-                for prompt, rollout, verdict in _scored(session, shard, mark, scorer, task, retry_unknown):
-                    number = rollout.attempt.attempt
-                    recorder.verdict(shard, prompt.id, number, verdict)
-                    old = before.verdict(shard, prompt.id, number)
-                    if old is not None:
-                        changes.compare(prompt, rollout, old, verdict)
-                    if time.monotonic() - flushed > _FLUSH_S:
-                        recorder.flush()
-                        flushed = time.monotonic()
-                recorder.close_scores(shard)
-        finally:
-            recorder.close()
+    try:
+        with session.progress.task("verify", total) as task:
+            work = _Scoring(session, verifier, retry_unknown, recorder, changes, task)
+            run_interruptible(
+                work.score(numbers), lambda: session.progress.say("stopping: the verdicts so far are kept")
+            )
+    finally:
+        recorder.close()
     return changes
 
 
@@ -121,25 +109,63 @@ def change_notes(changes: Changes) -> list[str]:
     return lines
 
 
-def _scored(
-    session: Session, shard: int, mark: str, scorer: PoolScorer, task: Task, retry_unknown: bool
-) -> Iterator[Scored]:
-    """The verdicts that a shard lacks, in order, with a bounded number in flight."""
-    pending: deque[tuple[Prompt, Rollout, Future[Verdict]]] = deque()
+class _Scoring:
+    """Scores shard after shard, a bounded number of groups at a time."""
 
-    def oldest() -> Scored:
-        prompt, rollout, future = pending.popleft()
-        task.advance()
-        return prompt, rollout, future.result()
+    def __init__(
+        self, session: Session, verifier: str, retry_unknown: bool, recorder: Recorder, changes: Changes, task: Task
+    ) -> None:
+        self._session = session
+        self._verifier = verifier
+        self._retry_unknown = retry_unknown
+        self._recorder = recorder
+        self._changes = changes
+        self._task = task
+        self._before = _Earlier(session)
+        self._flushed = time.monotonic()
 
-    for group in read_groups(session.work_dir, shard, mark):
-        for rollout in group.rollouts():
-            if rollout.verdict is None or (retry_unknown and rollout.score is None):
-                pending.append((group.prompt, rollout, scorer.submit(group.prompt, rollout.response)))
-        while len(pending) > _IN_FLIGHT:
-            yield oldest()
-    while pending:
-        yield oldest()
+    async def score(self, numbers: list[int]) -> None:
+        async with build_scorer(self._session.config.verifier) as scorer:
+            for shard in numbers:
+                mark = score_mark(self._session.work_dir, shard, self._verifier)
+                places = asyncio.Semaphore(_OPEN_GROUPS)
+                async with asyncio.TaskGroup() as tasks:
+                    for group in read_groups(self._session.work_dir, shard, mark):
+                        owed = self._owed(group, scorer.compares)
+                        if owed:
+                            await places.acquire()
+                            tasks.create_task(self._score_group(scorer, shard, group, owed, places))
+                            await self._flush()
+                await asyncio.to_thread(self._recorder.close_scores, shard)
+
+    def _owed(self, group: Group, compares: bool) -> list[int]:
+        """The attempts to score: those without a verdict, or all where verdicts compare and one is missing."""
+        rollouts = list(group.rollouts())
+        lacking = [
+            rollout
+            for rollout in rollouts
+            if rollout.verdict is None or (self._retry_unknown and rollout.score is None)
+        ]
+        return [rollout.attempt.attempt for rollout in (rollouts if compares and lacking else lacking)]
+
+    async def _score_group(
+        self, scorer: Scorer, shard: int, group: Group, owed: list[int], places: asyncio.Semaphore
+    ) -> None:
+        try:
+            verdicts = await scorer.score(group, owed)
+        finally:
+            places.release()
+        for number, verdict in verdicts.items():
+            self._recorder.verdict(shard, group.prompt.id, number, verdict)
+            old = self._before.verdict(shard, group.prompt.id, number)
+            if old is not None:
+                self._changes.compare(group.prompt, number, old, verdict)
+            self._task.advance()
+
+    async def _flush(self) -> None:
+        if time.monotonic() - self._flushed > _FLUSH_S:
+            self._flushed = time.monotonic()
+            await asyncio.to_thread(self._recorder.flush)
 
 
 class _Earlier:

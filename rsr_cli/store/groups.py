@@ -89,11 +89,12 @@ def verdict_row(prompt_id: str, attempt: int, verdict: Verdict) -> dict[str, Any
         "status": verdict.status,
         "extracted_answer": verdict.extracted_answer,
         "explanation": verdict.explanation,
+        "details": verdict.details,
     }
 
 
 def verdict_from(row: dict[str, Any]) -> Verdict:
-    return Verdict(row["score"], row["status"], row["extracted_answer"], row["explanation"])
+    return Verdict(row["score"], row["status"], row["extracted_answer"], row["explanation"], row["details"])
 
 
 class _ByPrompt:

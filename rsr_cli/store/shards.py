@@ -43,6 +43,7 @@ SCORE = pa.schema(
         ("status", pa.string()),
         ("extracted_answer", pa.string()),
         ("explanation", pa.string()),
+        ("details", pa.string()),
     ]
 )
 PROMPTS = pa.schema(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,6 +19,7 @@ class World:
     """A sampler, scorer, recorder and watcher in one. Prompt `pN` passes at its N-th attempt."""
 
     slow: str | None = None
+    compares: bool = False
     dead_after: int | None = None
     events: list[tuple[object, ...]] = field(default_factory=list)
     ends: dict[str, EndReason] = field(default_factory=dict)
@@ -44,11 +45,14 @@ class World:
         finally:
             self.open -= 1
 
-    async def score(self, prompt: Prompt, response: str) -> Verdict:
-        self.events.append(("score", response))
-        await asyncio.sleep(0)
-        wanted = int(prompt.id.removeprefix("p"))
-        return Verdict(float(int(response.split(":")[1]) >= wanted))
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        wanted = int(group.prompt.id.removeprefix("p"))
+        verdicts = {}
+        for number in numbers:
+            self.events.append(("score", f"{group.prompt.id}:{number}"))
+            await asyncio.sleep(0)
+            verdicts[number] = Verdict(float(number >= wanted))
+        return verdicts
 
     def attempt(self, shard: int, attempt: Attempt) -> None:
         self.events.append(("record", f"{attempt.id}:{attempt.attempt}"))
@@ -147,3 +151,10 @@ async def test_without_early_stop_nothing_is_scored() -> None:
     await drive(world, [group("p0")], early=False)
     assert {event[0] for event in world.events} == {"ask", "record"}
     assert world.ends == {"p0": "max_rollouts"}
+
+
+async def test_verdicts_that_compare_are_made_anew_with_every_step() -> None:
+    world = World(compares=True)
+    await drive(world, [group("p3")])
+    scored = [event[1] for event in world.events if event[0] == "score"]
+    assert scored == ["p3:0", "p3:1", "p3:0", "p3:1", "p3:2", "p3:3"]

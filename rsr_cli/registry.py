@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -25,6 +26,12 @@ from rsr_cli.errors import ConfigError, PluginError
 
 Kind = Literal["sampler", "verifier", "formatter"]
 
+_METHODS: dict[Kind, re.Pattern[str]] = {
+    "sampler": re.compile(r"^    async def sample\(", re.MULTILINE),
+    "verifier": re.compile(r"^    (async )?def (verify|judge|verdicts)\(", re.MULTILINE),
+    "formatter": re.compile(r"^    def format\(", re.MULTILINE),
+}
+
 
 def names(kind: Kind) -> list[str]:
     """The built-in names of a kind, as a config writes them."""
@@ -32,7 +39,7 @@ def names(kind: Kind) -> list[str]:
     found = []
     for module in pkgutil.iter_modules(package.__path__):
         name = module.name if kind == "formatter" else module.name.replace("_", "-")
-        if _defines(Path(package.__path__[0]) / f"{module.name}.py", _class_name(name)):
+        if _defines(kind, Path(package.__path__[0]) / f"{module.name}.py", _class_name(name)):
             found.append(name)
     return found
 
@@ -90,6 +97,7 @@ def load_object(spec: str) -> Any:
         assert module_spec is not None and module_spec.loader is not None
         module = importlib.util.module_from_spec(module_spec)
         sys.modules[module_name] = module
+        sys.path.insert(0, str(path.parent.resolve()))  # it may import what lies beside it
         try:
             module_spec.loader.exec_module(module)
         except BaseException as error:
@@ -97,6 +105,8 @@ def load_object(spec: str) -> Any:
             if not isinstance(error, Exception):
                 raise
             raise PluginError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
+        finally:
+            sys.path.remove(str(path.parent.resolve()))
     if not hasattr(module, name):
         near = get_close_matches(name, dir(module), n=1)
         raise PluginError(f"{path} has no {name!r}" + (f", did you mean {near[0]!r}?" if near else ""))
@@ -121,5 +131,9 @@ def _class_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.replace("-", "_").split("_"))
 
 
-def _defines(path: Path, class_name: str) -> bool:
-    return path.is_file() and f"\nclass {class_name}" in path.read_text(encoding="utf-8")
+def _defines(kind: Kind, path: Path, class_name: str) -> bool:
+    """The module holds the class of its name, and the class does what its kind does: helpers stand beside it."""
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8")
+    return bool(re.search(rf"^class {class_name}\b", text, re.MULTILINE) and _METHODS[kind].search(text))

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 Message = dict[str, Any]
 Status = Literal["scored", "no_answer", "timeout", "error"]
+REFERENCE = -1
+"""Stands for the prompt's reference completion (`metadata.reference`) where attempts are named by number."""
 EndReason = Literal["early_stop", "max_rollouts", "max_steps", "budget", "error"]
 
 
@@ -119,9 +121,27 @@ class Group:
             if attempt.valid:
                 yield Rollout(attempt, self.verdicts.get(number))
 
-    def scored(self) -> list[tuple[Rollout, float]]:
-        """The rollouts whose score is known."""
-        return [(rollout, rollout.score) for rollout in self.rollouts() if rollout.score is not None]
+    def reference(self) -> Rollout | None:
+        """The prompt's reference completion, as a rollout that was not drawn; None where there is none."""
+        text = self.prompt.metadata.get("reference")
+        if not isinstance(text, str) or not text.strip():
+            return None
+        attempt = Attempt(
+            id=self.prompt.id,
+            attempt=REFERENCE,
+            step=REFERENCE,
+            step_size=0,
+            response=text,
+            finish_reason="stop",
+            model="reference",
+        )
+        return Rollout(attempt, self.verdicts.get(REFERENCE))
+
+    def scored(self, *, with_reference: bool = False) -> list[tuple[Rollout, float]]:
+        """The rollouts whose score is known, the reference first where it is asked for."""
+        reference = self.reference() if with_reference else None
+        rollouts = [*([reference] if reference else []), *self.rollouts()]
+        return [(rollout, rollout.score) for rollout in rollouts if rollout.score is not None]
 
 
 class Sampler(Protocol):

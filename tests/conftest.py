@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Before numpy is loaded anywhere: its threads would fight over the cores.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -23,6 +23,10 @@ def status(
     target = _work_dir(work_dir or directory)
     state, numbers = target.load_state(), target.shards()
     open_shards = sum(target.is_open(shard) for shard in numbers)
+    if not target.has_writer():
+        for record in state.stages.values():
+            # Its process is gone without a word: killed, or the machine went down.
+            record.status = "stopped" if record.status == "running" else record.status
     print_status(target, state, open_shards, len(numbers), as_json=json)
 
 
@@ -42,7 +46,7 @@ def show(
     full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
 ) -> None:
-    """Read prompts, attempts and verdicts in the terminal."""
+    """Read prompts, attempts and verdicts."""
     from rsr_cli.cli.show import Filter, show_groups
 
     target = _work_dir(work_dir or directory)
@@ -58,7 +62,7 @@ def config(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a config.")] = False,
     json: Json = False,
 ) -> None:
-    """Print the resolved config, or its JSON Schema."""
+    """Print the resolved config, or its schema."""
     from rsr_cli.config.load import load_config
     from rsr_cli.config.settings import Config
 
@@ -77,7 +81,7 @@ def config(
 
 @guarded
 def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")] = Path()) -> None:
-    """Write a commented config and a transform to start from."""
+    """Write a config and a transform to start from."""
     from importlib.resources import files
 
     from rsr_cli.errors import InputError
@@ -90,7 +94,9 @@ def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")]
     for path, name in targets.items():
         write_text(path, files("rsr_cli.cli").joinpath("templates", f"{name}.txt").read_text(encoding="utf-8"))
         typer.echo(str(path))
-    typer.echo("Next: edit both, then rsr run config.yaml --dry-run", err=True)
+    typer.echo(
+        f"Next: edit both and name your data in {directory / 'config.yaml'}, then rsr run it with --dry-run", err=True
+    )
 
 
 def _work_dir(path: Path | None):  # type: ignore[no-untyped-def]

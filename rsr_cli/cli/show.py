@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,6 +52,8 @@ def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as
             break
     if not shown and wanted.id is not None and not wanted.narrows:
         raise InputError(f"there is no prompt {wanted.id!r} in {work_dir.root}")
+    if not shown:
+        print("nothing here meets all that is asked", file=sys.stderr)
 
 
 def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:
@@ -112,7 +115,9 @@ def _outcome(attempt: Attempt, verdict: Verdict | None) -> str:
         return "truncated" if attempt.truncated else f"{attempt.finish_reason}, no reply"
     if verdict is None:
         return "not scored"
-    score = "unknown" if verdict.score is None else f"score {verdict.score:g}"
+    if verdict.score is None:
+        return f"{verdict.status}, score unknown · {verdict.explanation or 'no reason given'}"
+    score = f"score {verdict.score:g}"
     extracted = f" · extracted {verdict.extracted_answer}" if verdict.extracted_answer is not None else ""
     return f"{verdict.status} · {score}{extracted}"
 

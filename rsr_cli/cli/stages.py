@@ -48,7 +48,7 @@ def _report(session: Session, results: list[StageResult], as_json: bool, *, told
 def prepare(
     arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
 ) -> None:
-    """Raw input, through a transform and a format check, into data/."""
+    """Raw input, transformed and checked, into data/."""
     from rsr_cli.stages import prepare as stage
 
     with _session("prepare", work_dir, config, arguments, may_create=True) as session:
@@ -64,7 +64,7 @@ def sample(
     allow_mixed: AllowMixed = False,
     json: Json = False,
 ) -> None:
-    """Draw attempts for every prompt until its group has ended; tops up what is missing."""
+    """Draw the attempts that are missing."""
     from rsr_cli.stages import sample as stage
 
     with _session("sample", work_dir, config, arguments) as session:
@@ -82,7 +82,7 @@ def verify(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Score every rollout with the present verifier; says which verdicts changed."""
+    """Score every rollout; say which verdicts changed."""
     from rsr_cli.stages import verify as stage
 
     with _session("verify", work_dir, config, arguments) as session:
@@ -93,7 +93,7 @@ def verify(
 def format_(
     arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
 ) -> None:
-    """Scored rollouts into train/, one folder and one JSONL per formatter."""
+    """Scored rollouts into training files."""
     from rsr_cli.stages import format as stage
 
     with _session("format", work_dir, config, arguments) as session:
@@ -123,7 +123,7 @@ def run(
     allow_mixed: AllowMixed = False,
     json: Json = False,
 ) -> None:
-    """prepare, sample, verify, format and analyze: the same as calling them one by one."""
+    """The five stages, one after the other."""
     from rsr_cli.stages import pipeline
 
     if dry_run:
@@ -143,7 +143,7 @@ def resume(
     allow_mixed: AllowMixed = False,
     json: Json = False,
 ) -> None:
-    """Finish whatever is unfinished or out of date in a work dir, and only that."""
+    """Finish what is unfinished or out of date."""
     from rsr_cli.stages import pipeline
 
     if work_dir is None and arguments and "=" not in arguments[0] and Path(arguments[0]).is_dir():
@@ -165,7 +165,7 @@ def import_(
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave bad rows out.")] = False,
     json: Json = False,
 ) -> None:
-    """Bring completions that were made elsewhere into a work dir as attempts."""
+    """Bring in completions that were made elsewhere."""
     from rsr_cli.stages import import_ as stage
 
     with _session("import", work_dir, config, arguments) as session:
@@ -185,7 +185,6 @@ def _dry_run(work_dir: Path | None, config: Path | None, arguments: list[str] | 
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (prepare, sample, verify, analyze, run, resume):
-        app.command()(command)
-    app.command("format")(format_)
-    app.command("import")(import_)
+    commands = (prepare, sample, verify, format_, analyze, run, resume, import_)
+    for command in commands:
+        app.command(command.__name__.rstrip("_"))(command)

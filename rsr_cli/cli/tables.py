@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,14 +19,14 @@ from rsr_cli.store.work_dir import WorkDir
 def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: bool, name_work_dir: bool) -> None:
     """What each stage did; where the user did not name the work dir, its path as the last line."""
     if as_json:
-        stages = {item.stage: {"skipped": item.skipped, **item.counts} for item in results}
+        stages = {item.stage: {"up_to_date": item.skipped, **item.counts} for item in results}
         print_json({"work_dir": str(work_dir.root), "stages": stages})
         return
     console = Output()
     table = _table("stage", "", "result")
     for item in results:
         table.add_row(item.stage, "up to date" if item.skipped else "done", _told(item))
-    console.print(table)
+    _print_table(console, table)
     for item in results:
         for note in item.notes:
             console.print(escape(printable(note)), soft_wrap=True)
@@ -47,7 +48,7 @@ def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) ->
     table = _table("the most that this run can take", "")
     for name, value in spend.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
-    console.print(table)
+    _print_table(console, table)
 
 
 def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int, *, as_json: bool) -> None:
@@ -62,7 +63,7 @@ def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int,
         done = f"{len(record.shards_done)}/{shards}" if record.shards_done else ""
         told = _told(StageResult(name, counts=record.counts)) if record.counts else ""
         table.add_row(name, record.status, done, seconds, told)
-    console.print(table)
+    _print_table(console, table)
     if open_shards:
         console.print(f"{open_shards} shards are open: rsr resume -w {escape(str(work_dir.root))} goes on")
 
@@ -102,6 +103,14 @@ def _written(work_dir: WorkDir, results: list[StageResult]) -> list[str]:
     if "analyze" in stages:
         paths += [str(work_dir.summary / "stats.json"), str(work_dir.summary / "report.html")]
     return paths
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Without the spaces that would fill its last column; folded to the width of a terminal only."""
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())
 
 
 def _table(*columns: str) -> Table:

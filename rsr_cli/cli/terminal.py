@@ -3,6 +3,7 @@ terminal."""
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -24,6 +25,8 @@ class Output(Console):
 
     def __init__(self) -> None:
         super().__init__(highlight=False)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = 400  # a pipe has no width to fold to
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -54,7 +57,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}", 1, "what was recorded is kept; rsr resume goes on from there")
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = "make room; what was recorded before is kept, rsr resume goes on from there" if full else None
+            _fail(f"{where}{error.strerror or error}", 1, hint)
 
     return run
 

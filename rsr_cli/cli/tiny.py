@@ -17,7 +17,7 @@ def serve_tiny(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8765,
 ) -> None:
-    """Serve the embedded model as an OpenAI-compatible endpoint; prints its URL."""
+    """Serve the embedded model over HTTP."""
     from rsr_cli.tiny.server import serve
 
     serve(host, port)

@@ -52,16 +52,17 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfi
     for override in overrides:
         apply_override(tree, override)
     origin = _Origin(path, lines, overrides)
+    hint = None if path else "name a config file, or let rsr init write one"
     written = tree
     tree, problems = _expand(_with_defaults(tree), origin)
     problems += [f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED]
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(problems), hint)
     _locate_files(tree, path.parent if path else Path())
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(error, origin))) from None
+        raise ConfigError("\n".join(explain(error, origin)), hint) from None
     return LoadedConfig(config, _document(config, written))
 
 
@@ -251,7 +252,7 @@ def _locate_files(tree: dict[str, Any], directory: Path) -> None:
         for index, item in enumerate(inputs if isinstance(inputs, list) else []):
             locate(inputs, index, plugin=False)
             locate(item, "path", plugin=False)
-    for section in ("verifier", "formatter"):
+    for section in ("sampler", "verifier", "formatter"):
         locate(tree, section, plugin=True)
         node = tree.get(section)
         items = node if isinstance(node, list) else [node]

@@ -80,6 +80,8 @@ class Sampling(Settings):
     """Stop a prompt as soon as every formatter has what it needs of it."""
     seed: int | None = None
     """Seeds every request from (seed, prompt id, attempt); null sends no seed."""
+    include_reference: bool = True
+    """Score `metadata.reference` too where it exists and a formatter compares (dpo, best_of_n)."""
 
 
 class Price(Settings):
@@ -154,7 +156,9 @@ class Config(Settings):
 
     @field_validator("verifier", mode="before")
     @classmethod
-    def _a_name_is_a_verifier(cls, value: Any) -> Any:
+    def _a_name_is_a_verifier_and_a_list_an_ensemble(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return {"type": "ensemble", "members": value}
         return {"type": value} if isinstance(value, str) else value
 
     @field_validator("formatter", mode="before")

@@ -24,6 +24,8 @@ class ScoredFormatter(BaseModel):
 
     has_target: ClassVar[bool] = True
     """False where a formatter takes what there is and early stop need not ask it."""
+    compares: ClassVar[bool] = False
+    """True where a prompt's reference completion stands beside its rollouts."""
 
     pass_threshold: float = 1.0
     """A score of at least this is a pass."""
@@ -34,11 +36,16 @@ class ScoredFormatter(BaseModel):
 
     def passed(self, group: Group) -> list[Candidate]:
         """The passing rollouts with different texts, best first, earlier first among equals."""
-        return _distinct(item for item in _by_score(group, best_first=True) if item[1] >= self.pass_threshold)
+        return _distinct(item for item in self.by_score(group, best_first=True) if item[1] >= self.pass_threshold)
 
     def failed(self, group: Group) -> list[Candidate]:
         """The failing rollouts with different texts, worst first, earlier first among equals."""
-        return _distinct(item for item in _by_score(group, best_first=False) if item[1] <= self.fail_threshold)
+        return _distinct(item for item in self.by_score(group, best_first=False) if item[1] <= self.fail_threshold)
+
+    def by_score(self, group: Group, *, best_first: bool) -> list[Candidate]:
+        """All whose score is known, earlier first among equals."""
+        scored = group.scored(with_reference=self.compares)
+        return sorted(scored, key=lambda item: -item[1] if best_first else item[1])
 
     def assistant(self, rollout: Rollout) -> Message:
         thinking = rollout.attempt.reasoning
@@ -49,11 +56,51 @@ class ScoredFormatter(BaseModel):
             message["reasoning_content"] = thinking or ""
         return message
 
+    def pair_row(self, group: Group, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
+        """A row of `pair_schema`."""
+        return {
+            "prompt": chat(group),
+            "chosen": [self.assistant(chosen[0])],
+            "rejected": [self.assistant(rejected[0])],
+            "id": group.prompt.id,
+            "chosen_attempt": chosen[0].attempt.attempt,
+            "rejected_attempt": rejected[0].attempt.attempt,
+            "chosen_score": chosen[1],
+            "rejected_score": rejected[1],
+        }
+
     @property
     def message_type(self) -> pa.DataType:
         if self.reasoning != "field":
             return MESSAGES
         return pa.list_(pa.struct([*MESSAGES.value_type, ("reasoning_content", pa.string())]))
+
+
+def pair_schema(messages: pa.DataType) -> pa.Schema:
+    """What DPO trainers read; attempt -1 is the reference completion."""
+    return pa.schema(
+        [
+            ("prompt", messages),
+            ("chosen", messages),
+            ("rejected", messages),
+            ("id", pa.string()),
+            ("chosen_attempt", pa.int32()),
+            ("rejected_attempt", pa.int32()),
+            ("chosen_score", pa.float64()),
+            ("rejected_score", pa.float64()),
+        ]
+    )
+
+
+def widest_pair(better: list[Candidate], worse: list[Candidate]) -> tuple[Candidate, Candidate] | None:
+    """The pair with different texts and the widest margin; None where no pair has one."""
+    pairs = [
+        (chosen, rejected)
+        for chosen in better
+        for rejected in worse
+        if chosen[1] > rejected[1] and chosen[0].response.strip() != rejected[0].response.strip()
+    ]
+    return max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)
 
 
 def origin(group: Group, candidate: Candidate) -> dict[str, Any]:
@@ -77,10 +124,6 @@ def _text(message: Message, prompt_id: str) -> str:
         f"prompt {prompt_id!r}: a message holds parts that are not text, which this formatter can't write",
         "use the rollouts formatter, or one of your own as path/to/file.py:Name",
     )
-
-
-def _by_score(group: Group, *, best_first: bool) -> list[Candidate]:
-    return sorted(group.scored(), key=lambda item: -item[1] if best_first else item[1])
 
 
 def _distinct(candidates: Iterable[Candidate]) -> list[Candidate]:

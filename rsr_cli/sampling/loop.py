@@ -22,6 +22,8 @@ _COMPLETION_FIELDS = [item.name for item in fields(Completion)]
 class Scorer(Protocol):
     compares: bool
 
+    def owed(self, group: Group) -> list[int]: ...
+
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
 
 
@@ -96,11 +98,9 @@ async def _run_group(
             recorder.verdict(opened.shard, group.prompt.id, number, verdict)
 
     async def score_what_is_owed() -> None:
-        """Where verdicts compare, a new rollout makes all of them anew."""
         assert scorer is not None
-        rollouts = list(group.rollouts())
-        if any(rollout.verdict is None for rollout in rollouts):
-            await score(rollout.attempt.attempt for rollout in rollouts if scorer.compares or rollout.verdict is None)
+        if owed := scorer.owed(group):
+            await score(owed)
 
     async def draw(move: Draw) -> None:
         async with asyncio.TaskGroup() as scoring, aclosing(sampler.sample(group.prompt, move.attempts)) as completions:

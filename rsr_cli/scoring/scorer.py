@@ -7,12 +7,9 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Protocol
 
-from rsr_cli import registry
-from rsr_cli.config.load import is_secret
 from rsr_cli.config.settings import VerifierSettings
 from rsr_cli.executors.process_pool import ProcessPool
-from rsr_cli.store.shards import combined
-from rsr_cli.types import Group, Judge, Prompt, Verdict
+from rsr_cli.types import REFERENCE, Group, Judge, Rollout, Verdict
 from rsr_cli.verifiers.reply import final_reply
 
 _UNFINISHED_THINKING = Verdict.no_answer("the thinking never ends: there is no reply")
@@ -31,12 +28,12 @@ class Scorer(Protocol):
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
 
 
-def build_scorer(settings: VerifierSettings) -> Scorer:
-    """The scorer for a verifier: a judge is asked from here, anything else runs in killable processes."""
-    factory = registry.find("verifier", settings.type)
-    if hasattr(factory, "judge"):
-        return JudgeScorer(registry.build("verifier", settings.type, settings.options))
-    return PoolScorer(settings)
+def owed_numbers(group: Group, compares: bool, *, with_reference: bool, retry_unknown: bool = False) -> list[int]:
+    """The attempts to score: those without a verdict, all of them where verdicts compare and one is missing."""
+    reference = group.reference() if with_reference else None
+    rollouts = [*([reference] if reference else []), *group.rollouts()]
+    lacking = [item for item in rollouts if item.verdict is None or (retry_unknown and item.score is None)]
+    return [item.attempt.attempt for item in (rollouts if compares and lacking else lacking)]
 
 
 class PoolScorer:
@@ -60,12 +57,9 @@ class PoolScorer:
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
         replies, verdicts = _replies(group, numbers)
-        futures = {number: self._submit(group.prompt, reply) for number, reply in replies.items()}
+        futures = {number: self._pool.submit(reply, group.prompt.metadata) for number, reply in replies.items()}
         await _all_done(futures.values())
         return verdicts | {number: future.result() for number, future in futures.items()}
-
-    def _submit(self, prompt: Prompt, reply: str) -> Future[Verdict]:
-        return self._pool.submit(reply, prompt.metadata)
 
 
 class JudgeScorer:
@@ -92,9 +86,9 @@ def _replies(group: Group, numbers: Iterable[int]) -> tuple[dict[int, str], dict
     replies: dict[int, str] = {}
     verdicts: dict[int, Verdict] = {}
     for number in numbers:
-        response = group.attempts[number].response
-        assert response is not None
-        reply = final_reply(response)
+        rollout = group.reference() if number == REFERENCE else Rollout(group.attempts[number], None)
+        assert rollout is not None
+        reply = final_reply(rollout.response)
         if reply is None:
             verdicts[number] = _UNFINISHED_THINKING
         else:
@@ -119,15 +113,3 @@ async def _all_done(futures: Iterable[Future[Verdict]]) -> None:
     for future in futures:
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(one_done))
     await ready
-
-
-def verifier_fingerprint(settings: VerifierSettings) -> str:
-    """Changes with whatever can change a verdict: the verifier, its options, its code.
-
-    Not with limits, workers or secrets, nor with the options that the verifier itself names in `no_verdict_change`.
-    """
-    left_out = getattr(registry.find("verifier", settings.type), "no_verdict_change", ())
-    options = sorted(
-        (name, repr(value)) for name, value in settings.options.items() if name not in left_out and not is_secret(name)
-    )
-    return combined([settings.type, repr(options), registry.code_digest("verifier", settings.type)])

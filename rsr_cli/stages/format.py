@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from rsr_cli import registry
 from rsr_cli.errors import PluginError, RsrError
-from rsr_cli.scoring.scorer import verifier_fingerprint
+from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.files import replacing
@@ -133,7 +133,7 @@ def _shard_path(work_dir: WorkDir, name: str, shard: int) -> Path:
 
 
 def _warn_of_unknown(session: Session, numbers: list[int]) -> None:
-    verifier = verifier_fingerprint(session.config.verifier)
+    verifier = verifier_fingerprint(session.config)
     stale = [
         shard
         for shard in numbers

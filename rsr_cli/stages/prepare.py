@@ -7,7 +7,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def prepare(session: Session) -> StageResult:
         # The prompts stand here already: that their source is out of reach is no reason to stop.
         if session.state.stages["prepare"].status != "done":
             raise
-        session.progress.warn("the input can't be read any more: data/ is taken as it is")
+        session.progress.warn("the input or its transform can't be read any more: data/ is taken as it is")
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
     if session.is_done("prepare", mark) and session.work_dir.shards():
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
@@ -94,6 +94,8 @@ def prepare_fingerprint(config: Config) -> str:
     data = config.data.model_dump(mode="json")
     inputs = [_input_digest(item.path) for item in config.data.input_path]
     transform = config.data.preprocess.transform
+    if transform and not Path(transform.rpartition(":")[0]).is_file():
+        raise InputError(f"there is no file {transform.rpartition(':')[0]}", "check data.preprocess.transform")
     code = registry.file_digest(Path(transform.rpartition(":")[0])) if transform and _transform(config.data) else ""
     for item in data["input_path"]:
         item.pop("path")
@@ -175,7 +177,7 @@ def _refuse_changed_prompts(work_dir: WorkDir) -> None:
             match = next(new, None)
             if match is None or (match.id, match.messages) != (old.id, old.messages):
                 raise WorkDirError(
-                    f"the input or its transform has changed: the prompt {old.id!r} has rollouts here "
+                    f"the input, its transform or shard.size has changed: the prompt {old.id!r} has rollouts here "
                     f"and is {'gone' if match is None or match.id != old.id else 'another one'} now",
                     "use a new work dir (rows may only be added at the end, metadata may change)",
                 )
@@ -244,15 +246,16 @@ def _mixed(data: Data) -> Iterator[Row]:
         return
     chance = random.Random(data.seed)
     wanted = [_wanted(item, chance) for item in data.input_path]
-    streams = [
-        (row for index, row in enumerate(read_input(item.path)) if index in rows)
-        for item, rows in zip(data.input_path, wanted, strict=True)
-    ]
+    streams = [_taken(item.path, places) for item, places in zip(data.input_path, wanted, strict=True)]
     left = [len(rows) for rows in wanted]
     while any(left):
         [source] = chance.choices(range(len(left)), weights=left)
         left[source] -= 1
         yield next(streams[source])
+
+
+def _taken(path: str, places: Container[int]) -> Iterator[Row]:
+    return (row for place, row in enumerate(read_input(path)) if place in places)
 
 
 def _wanted(item: Input, chance: random.Random) -> set[int] | range:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from itertools import islice
@@ -13,10 +13,10 @@ from typing import Any
 
 from rsr_cli import registry
 from rsr_cli.config.settings import Config
-from rsr_cli.errors import WorkDirError
+from rsr_cli.errors import BackendError, WorkDirError, printable
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import OpenGroup, run_loop
-from rsr_cli.scoring.scorer import Scorer, build_scorer, verifier_fingerprint
+from rsr_cli.scoring.build import ConfiguredScorer, verifier_fingerprint
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint, formatters_fingerprint
@@ -24,11 +24,13 @@ from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
+from rsr_cli.store.tally import most_common_errors, tally
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, EndReason, Group, Sampler
 
 _FLUSH_S = 0.25
 _READ_AT_ONCE = 64
+_ASK_AGAIN = "rsr sample --retry-errors asks for them again"
 
 
 def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> StageResult:
@@ -46,7 +48,7 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
     with session.running("sample", mark) as result:
         session.state.sampled_with = identity
         session.save_state()
-        verifier = verifier_fingerprint(config.verifier) if config.sampling.early_stop else None
+        verifier = verifier_fingerprint(config) if config.sampling.early_stop else None
         if verifier is not None:
             stale = [n for n in numbers if _is_stale(work_dir, n, verifier)]
             if stale:
@@ -55,6 +57,8 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
         run = _Run(session, identity, numbers, verifier, retry_errors)
         result.counts = run.counts
         run.draw()
+        result.counts = _totals(session) | {"new_attempts": run.counts["attempts"]}
+        _tell_of_failures(session, run.counts)
     return result
 
 
@@ -65,7 +69,7 @@ def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) ->
         "max_tokens": config.sampler.max_tokens,
         "drop_truncated": config.sampler.drop_truncated,
     }
-    verifier = verifier_fingerprint(config.verifier) if config.sampling.early_stop else None
+    verifier = verifier_fingerprint(config) if config.sampling.early_stop else None
     data = [shards.digest(work_dir.data(number)) for number in numbers]
     return fingerprint([sampling, sampler, formatters_fingerprint(config), verifier, data])
 
@@ -84,8 +88,8 @@ class _Run:
         self.numbers = [n for n in numbers if n not in self.done or not _is_closed(session.work_dir, n)]
         self.params = json.dumps(identity["params"] | {"max_tokens": session.config.sampler.max_tokens}, sort_keys=True)
         self.counts: dict[str, Any] = {"prompts": 0, "attempts": 0, "rollouts": 0, "truncated": 0, "errors": 0}
-        self.counts |= {"prompt_tokens": 0, "completion_tokens": 0, "end_reasons": {}}
-        self.reasons: Counter[str] = Counter()
+        self.counts |= {"prompt_tokens": 0, "completion_tokens": 0}
+        self.reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self.open: Counter[int] = Counter()
         self.read: set[int] = set()
         self.ready: asyncio.Queue[int | None] = asyncio.Queue()
@@ -97,15 +101,14 @@ class _Run:
         total = sum(shards.row_count(self.session.work_dir.data(n)) for n in self.numbers)
         with ExitStack() as stack:
             self.task = stack.enter_context(self.session.progress.task("sample", total))
-            scorer = build_scorer(config.verifier) if self.verifier is not None else None
+            scorer = ConfiguredScorer(config, self.session.work_dir.cache) if self.verifier is not None else None
             sampler = stack.enter_context(_sampler(config))
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
             finally:
-                self.counts["end_reasons"] = dict(self.reasons)
                 self.recorder.close()
 
-    async def _run(self, sampler: Sampler, scorer: Scorer | None) -> None:
+    async def _run(self, sampler: Sampler, scorer: ConfiguredScorer | None) -> None:
         config = self.session.config
         flusher = asyncio.create_task(self._flush())
         closer = asyncio.create_task(self._close_shards())
@@ -168,7 +171,7 @@ class _Run:
 
     def ended(self, opened: OpenGroup, reason: EndReason) -> None:
         self.counts["prompts"] += 1
-        self.reasons[reason] += 1
+        self.reasons[opened.shard][reason] += 1
         self.open[opened.shard] -= 1
         self._offer(opened.shard)
         self.task.advance(detail=self._detail())
@@ -181,15 +184,18 @@ class _Run:
 
     async def _close_shards(self) -> None:
         while (shard := await self.ready.get()) is not None:
-            await asyncio.to_thread(self._close, shard)
+            counts = await asyncio.to_thread(self._close, shard)
+            self.session.state.stages["sample"].by_shard[str(shard)] = counts
             self.done.append(shard)
             self.done.sort()
             self.session.save_state()
 
-    def _close(self, shard: int) -> None:
+    def _close(self, shard: int) -> dict[str, Any]:
         self.recorder.close_rollouts(shard)
         if self.verifier is not None:
             self.recorder.close_scores(shard)
+        reasons = self.reasons.pop(shard, Counter())
+        return {"prompts": reasons.total(), **tally(self.session.work_dir.rollout(shard)), "end_reasons": dict(reasons)}
 
     async def _flush(self) -> None:
         while True:
@@ -208,6 +214,29 @@ class _Run:
             f"stopping: {self.counts['attempts']} attempts that arrived are kept, those in flight are cancelled; "
             "rsr resume goes on from here (again to leave at once)"
         )
+
+
+def _totals(session: Session) -> dict[str, Any]:
+    """The counts of all shards together, however many runs drew them."""
+    numbers: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for counts in session.state.stages["sample"].by_shard.values():
+        numbers.update({name: value for name, value in counts.items() if name != "end_reasons"})
+        reasons.update(counts["end_reasons"])
+    return {**numbers, "end_reasons": dict(reasons)}
+
+
+def _tell_of_failures(session: Session, drawn: dict[str, Any]) -> None:
+    """Warn of attempts that failed for good; BackendError where every one of this run did."""
+    if not drawn["errors"]:
+        return
+    kinds: Counter[str] = Counter()
+    for shard in session.work_dir.shards():
+        kinds.update(most_common_errors(session.work_dir.rollout(shard)))
+    told = "; ".join(f"{count} x {printable(error)[:200]}" for error, count in kinds.most_common(3))
+    if drawn["errors"] == drawn["attempts"]:
+        raise BackendError(f"every one of {drawn['attempts']} attempts failed: {told}", _ASK_AGAIN)
+    session.progress.warn(f"{drawn['errors']} of {drawn['attempts']} attempts failed for good: {told}. {_ASK_AGAIN}")
 
 
 def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:

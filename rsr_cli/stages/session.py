@@ -19,6 +19,7 @@ from rsr_cli.config.load import LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.config.settings import Component, Config
 from rsr_cli.errors import ConfigError, InputError, WorkDirError
+from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
 from rsr_cli.store.files import write_text
 from rsr_cli.store.state import State, now
@@ -133,6 +134,8 @@ def open_session(
         raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
     stood = root is not None and root.exists()
     target = WorkDir(root) if root is not None else new_work_dir()
+    if root is None:
+        progress.say(f"work dir: {target.root}")
     try:
         with target.writing():
             state = State() if created else target.load_state()
@@ -186,6 +189,24 @@ def check_components(config: Config) -> None:
     problems: list[str] = []
     sections: list[tuple[registry.Kind, Component, str]] = [("verifier", config.verifier, "verifier")]
     sections += [("formatter", item, f"formatter.{index}") for index, item in enumerate(config.formatter)]
+    problems += _component_problems(sections)
+    if not problems:
+        try:
+            members = member_settings(config.verifier)
+        except ValidationError as error:
+            problems += [f"verifier.members: {line}" for line in explain(error)]
+        else:
+            problems += _component_problems([("verifier", item, f"verifier {name}") for name, item in members.items()])
+    try:
+        registry.find("sampler", config.sampler.type)
+    except ConfigError as error:
+        problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _component_problems(sections: list[tuple[registry.Kind, Component, str]]) -> list[str]:
+    problems: list[str] = []
     for kind, settings, where in sections:
         try:
             registry.build(kind, settings.type, settings.options)
@@ -194,12 +215,7 @@ def check_components(config: Config) -> None:
             problems += [f"{where}.{line}" for line in explain(error, known=known)]
         except ConfigError as error:
             problems.append(str(error))
-    try:
-        registry.find("sampler", config.sampler.type)
-    except ConfigError as error:
-        problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
+    return problems
 
 
 def build_formatters(config: Config) -> dict[str, Formatter]:

@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsr_cli.scoring.scorer import Scorer, build_scorer, verifier_fingerprint
+from rsr_cli.scoring.build import ConfiguredScorer, verifier_fingerprint
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
-from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.groups import is_scored, read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
@@ -50,7 +50,7 @@ class Changes:
 def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
     """Score what has no verdict of the present verifier; with `retry_unknown` also what timed out or failed."""
     numbers = session.require_rollouts()
-    verifier = verifier_fingerprint(session.config.verifier)
+    verifier = verifier_fingerprint(session.config)
     marks = {shard: score_mark(session.work_dir, shard, verifier) for shard in numbers}
     todo = [
         shard
@@ -58,23 +58,23 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
         if not is_scored(session.work_dir, shard, marks[shard]) or (retry_unknown and _has_unknown(session, shard))
     ]
     record = session.state.stages["verify"]
-    if not todo:
-        if record.status != "done" or record.fingerprint != verifier:
-            # All was scored on the way, to stop early: say so in the state, with the counts that stand.
-            with session.running("verify", verifier) as result:
-                result.counts = _counts(session, numbers)
-                record.shards_done = numbers
+    mark = fingerprint([verifier, [session.work_dir.rollouts_digest(shard) for shard in numbers]])
+    if not todo and session.is_done("verify", mark):
         return StageResult("verify", skipped=True, counts=record.counts)
-    with session.running("verify", verifier) as result:
-        changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown)
-        result.counts = _counts(session, numbers) | {
-            "changed": sum(changes.by_way.values()),
-            "changes": dict(changes.by_way),
-        }
+    with session.running("verify", mark) as result:
+        # Where nothing is to do, sample has scored all on its way, to stop early: only the counts are told.
+        changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown) if todo else Changes()
         record.shards_done = numbers
+        result.skipped = not todo
+        result.counts = _counts(session, numbers)
         result.notes = change_notes(changes)
-        if changes.examples:
-            result.counts["examples"] = changes.examples
+        _warn_of_unknown(session, numbers, result.counts)
+    if changes.by_way:
+        result.counts |= {
+            "changed": changes.by_way.total(),
+            "changes": dict(changes.by_way),
+            "examples": changes.examples,
+        }
     return result
 
 
@@ -125,31 +125,21 @@ class _Scoring:
         self._flushed = time.monotonic()
 
     async def score(self, numbers: list[int]) -> None:
-        async with build_scorer(self._session.config.verifier) as scorer:
+        async with ConfiguredScorer(self._session.config, self._session.work_dir.cache) as scorer:
             for shard in numbers:
                 mark = score_mark(self._session.work_dir, shard, self._verifier)
                 places = asyncio.Semaphore(_OPEN_GROUPS)
                 async with asyncio.TaskGroup() as tasks:
                     for group in read_groups(self._session.work_dir, shard, mark):
-                        owed = self._owed(group, scorer.compares)
+                        owed = scorer.owed(group, retry_unknown=self._retry_unknown)
                         if owed:
                             await places.acquire()
                             tasks.create_task(self._score_group(scorer, shard, group, owed, places))
                             await self._flush()
                 await asyncio.to_thread(self._recorder.close_scores, shard)
 
-    def _owed(self, group: Group, compares: bool) -> list[int]:
-        """The attempts to score: those without a verdict, or all where verdicts compare and one is missing."""
-        rollouts = list(group.rollouts())
-        lacking = [
-            rollout
-            for rollout in rollouts
-            if rollout.verdict is None or (self._retry_unknown and rollout.score is None)
-        ]
-        return [rollout.attempt.attempt for rollout in (rollouts if compares and lacking else lacking)]
-
     async def _score_group(
-        self, scorer: Scorer, shard: int, group: Group, owed: list[int], places: asyncio.Semaphore
+        self, scorer: ConfiguredScorer, shard: int, group: Group, owed: list[int], places: asyncio.Semaphore
     ) -> None:
         try:
             verdicts = await scorer.score(group, owed)
@@ -189,15 +179,31 @@ class _Earlier:
 def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     for shard in numbers:
-        statuses.update(row["status"] for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE))
+        for batch in shards.read_batches(session.work_dir.score(shard), ["status"]):
+            statuses.update(batch["status"].to_pylist())
     return {
         "rollouts": statuses.total(),
         **{name: statuses[name] for name in ("scored", "no_answer", "timeout", "error")},
     }
 
 
+def _warn_of_unknown(session: Session, numbers: list[int], counts: dict[str, Any]) -> None:
+    if not counts["timeout"] + counts["error"]:
+        return
+    reasons: Counter[str] = Counter()
+    for shard in numbers:
+        for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE):
+            if row["score"] is None:
+                reasons[f"{row['status']}: {(row['explanation'] or 'no reason given')[:150]}"] += 1
+    told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    session.progress.warn(
+        f"{counts['timeout'] + counts['error']} of {counts['rollouts']} rollouts could not be scored ({told}). "
+        "They count as unknown, not as wrong; rsr verify --retry-unknown asks again"
+    )
+
+
 def _has_unknown(session: Session, shard: int) -> bool:
-    return any(row["score"] is None for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE))
+    return any(batch["score"].null_count for batch in shards.read_batches(session.work_dir.score(shard), ["score"]))
 
 
 def _shown(verdict: Verdict) -> str:

@@ -20,7 +20,7 @@ from rsr_cli.store import shards
 from rsr_cli.store.files import remove
 from rsr_cli.store.journal import decode, read_journal
 from rsr_cli.store.work_dir import WorkDir
-from rsr_cli.types import Attempt, Group, Prompt, Verdict
+from rsr_cli.types import REFERENCE, Attempt, Group, Prompt, Verdict
 
 MARK_KEY = "rsr.mark"
 ROLLOUTS_KEY = "rsr.rollouts"
@@ -43,7 +43,10 @@ def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Itera
     scores = _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark)
     for prompt in read_prompts(work_dir.data(shard)):
         attempts = {row["attempt"]: attempt_from(row) for row in rollouts.take(prompt.id)}
-        verdicts = {row["attempt"]: verdict_from(row) for row in scores.take(prompt.id) if row["attempt"] in attempts}
+        verdicts = {row["attempt"]: verdict_from(row) for row in scores.take(prompt.id)}
+        verdicts = {
+            number: verdict for number, verdict in verdicts.items() if number in attempts or number == REFERENCE
+        }
         yield Group(prompt, attempts, verdicts)
     rollouts.close()
 

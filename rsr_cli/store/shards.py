@@ -63,6 +63,7 @@ PROMPTS = pa.schema(
 )
 
 _BATCH_ROWS = 1024
+_KEYS = {"id", "attempt", "messages"}
 _DIGEST_KEY = "rsr.digest"
 
 
@@ -119,11 +120,21 @@ def read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     with _reading(path) as file:
-        missing = [name for name in schema.names if name not in file.schema_arrow.names]
-        if missing:
+        there = set(file.schema_arrow.names)
+        if missing := [name for name in schema.names if name not in there and name in _KEYS]:
             raise WorkDirError(f"{path} lacks the columns {', '.join(missing)}", _DAMAGED)
-        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=schema.names):
-            yield from batch.to_pylist()
+        # A column that came with a later version is null in older shards.
+        absent = dict.fromkeys(name for name in schema.names if name not in there)
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[n for n in schema.names if n in there]):
+            for row in batch.to_pylist():
+                yield row | absent if absent else row
+
+
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard as Arrow batches, with these columns; nothing where there is no such file."""
+    if path.exists():
+        with _reading(path) as file:
+            yield from file.iter_batches(batch_size=16 * _BATCH_ROWS, columns=list(columns))
 
 
 def row_count(path: Path) -> int:

@@ -25,6 +25,8 @@ class StageState:
     fingerprint: str | None = None
     shards_done: list[int] = field(default_factory=list)
     counts: dict[str, Any] = field(default_factory=dict)
+    by_shard: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The counts of each shard that sample closed."""
     started: str | None = None
     finished: str | None = None
     seconds: float | None = None

@@ -43,6 +43,11 @@ class WorkDir:
         return self.root / "logs"
 
     @property
+    def cache(self) -> Path:
+        """What judges were answered, by content."""
+        return self.root / "cache"
+
+    @property
     def lock_path(self) -> Path:
         return self.root / ".lock"
 
@@ -93,6 +98,20 @@ class WorkDir:
 
     def scores_digest(self, shard: int) -> str:
         return f"{shards.digest(self.score(shard))}+{_size(self.score_journal(shard))}"
+
+    def has_writer(self) -> bool:
+        """Some process is writing here now."""
+        try:
+            descriptor = os.open(self.lock_path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import pytest
 from rsr_cli.errors import BackendUnavailable
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import OpenGroup, run_loop
+from rsr_cli.scoring.scorer import owed_numbers
 from rsr_cli.types import Attempt, Completion, EndReason, Group, Prompt, Verdict
 
 
@@ -44,6 +45,9 @@ class World:
                 yield Completion(attempt=number, response=f"{prompt.id}:{number}", finish_reason="stop", model="m")
         finally:
             self.open -= 1
+
+    def owed(self, group: Group) -> list[int]:
+        return owed_numbers(group, self.compares, with_reference=False)
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
         wanted = int(group.prompt.id.removeprefix("p"))

@@ -53,7 +53,7 @@ def test_imported_completions_go_through_the_other_stages(kind: str, tmp_path: P
     assert stats["early_stop"]["attempts_saved"] == 0
     again = rsr("import", path, "-w", work_dir, "--json")
     assert json.loads(again.stdout)["stages"]["import"] == {
-        "skipped": 0, "rows": 30, "invalid": 0, "imported": 0, "already_here": 30,
+        "up_to_date": True, "skipped": 0, "rows": 30, "invalid": 0, "imported": 0, "already_here": 30,
     }  # fmt: skip
     assert len(rows(work_dir / "rollout")) == 30
 

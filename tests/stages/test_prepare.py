@@ -64,13 +64,14 @@ def test_every_kind_of_input(kind: str, packed: str, tmp_path: Path, rsr: Rsr) -
 def test_inputs_are_mixed_by_count_and_fraction_with_a_seed(tmp_path: Path, rsr: Rsr) -> None:
     first = write_rows(tmp_path / "a.jsonl", [row | {"id": f"a{row['id']}"} for row in sums(40)])
     second = write_rows(tmp_path / "b.jsonl", [row | {"id": f"b{row['id']}"} for row in sums(40)])
-    mix = [{"path": str(first), "count": 10}, {"path": str(second), "fraction": 0.5}]
+    mix = [{"path": str(first), "count": 30}, {"path": str(second), "fraction": 0.25}]
     config = write_config(tmp_path / "c.yaml", "", URL, data={"input_path": mix})
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
         assert rsr("prepare", config, "-w", tmp_path / name, f"data.seed={seed}").exit_code == 0
     one = ids(tmp_path / "one")
-    assert sorted(name[0] for name in one) == ["a"] * 10 + ["b"] * 20
-    assert [name[0] for name in one] != ["a"] * 10 + ["b"] * 20
+    assert sorted(name[0] for name in one) == ["a"] * 30 + ["b"] * 10
+    assert len(set(one)) == 40
+    assert [name[0] for name in one] != ["a"] * 30 + ["b"] * 10
     assert one == ids(tmp_path / "same") != ids(tmp_path / "other")
     assert rsr("prepare", config, "-w", tmp_path / "w", "data.input_path.0.count=41").exit_code == 2
 

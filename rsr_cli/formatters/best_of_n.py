@@ -1,0 +1,42 @@
+"""`best_of_n`: the highest-scoring response of each prompt, or it against the lowest-scoring one."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from rsr_cli.formatters.base import pair_schema, widest_pair
+from rsr_cli.formatters.sft import Sft
+from rsr_cli.types import Group
+
+
+class BestOfN(Sft):
+    """Looks at scores alone: no threshold, and no early stop, since the best may come last.
+
+    The best row is one of the rollouts; a pair may hold the reference completion too.
+    """
+
+    compares: ClassVar[bool] = True
+
+    output: Literal["best", "pairs"] = "best"
+    """`best` writes rows like sft, `pairs` rows like dpo."""
+    min_margin: float = Field(0.0, ge=0)
+    """The least difference between the scores of a pair."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        return super().schema if self.output == "best" else pair_schema(self.message_type)
+
+    def is_satisfied(self, group: Group) -> bool:
+        return False
+
+    def format(self, group: Group) -> list[dict[str, Any]]:
+        if self.output == "best":
+            best = max(group.scored(), key=lambda item: item[1], default=None)
+            return [self.row(group, best)] if best else []
+        pair = widest_pair(self.by_score(group, best_first=True), self.by_score(group, best_first=False))
+        if pair is None or pair[0][1] - pair[1][1] < self.min_margin:
+            return []
+        return [self.pair_row(group, *pair)]

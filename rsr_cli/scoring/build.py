@@ -1,0 +1,124 @@
+"""The scorer that a config asks for, and the fingerprint of all that its verdicts depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from rsr_cli import registry
+from rsr_cli.config.load import is_secret
+from rsr_cli.config.settings import Config, VerifierSettings
+from rsr_cli.scoring.scorer import JudgeScorer, PoolScorer, Scorer, owed_numbers
+from rsr_cli.store.shards import combined
+from rsr_cli.types import Group, Verdict
+from rsr_cli.verifiers.ensemble import Ensemble
+
+_ENSEMBLE = "ensemble"
+_MEMBER_KEYS = ("weight", "pass_threshold", "name")
+
+
+class ConfiguredScorer:
+    """The config's verifier, and which attempts it owes a verdict."""
+
+    def __init__(self, config: Config, cache: Path | None = None) -> None:
+        """`cache` is the folder in which judges keep what they were answered."""
+        self._scorer = _build(config.verifier, cache)
+        self._with_reference = wants_reference(config)
+        self.compares = self._scorer.compares
+
+    async def __aenter__(self) -> ConfiguredScorer:
+        await self._scorer.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._scorer.__aexit__(*exc)
+
+    def owed(self, group: Group, *, retry_unknown: bool = False) -> list[int]:
+        return owed_numbers(group, self.compares, with_reference=self._with_reference, retry_unknown=retry_unknown)
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        return await self._scorer.score(group, numbers)
+
+
+class EnsembleScorer:
+    """Scores with every member, then combines."""
+
+    def __init__(self, ensemble: Ensemble, members: dict[str, Scorer]) -> None:
+        self._ensemble = ensemble
+        self._members = members
+        self._stack = AsyncExitStack()
+        self.compares = ensemble.compares or any(member.compares for member in members.values())
+
+    async def __aenter__(self) -> EnsembleScorer:
+        for member in self._members.values():
+            await self._stack.enter_async_context(member)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        chosen = list(numbers)
+        # One after the other: the members share the machine, and other groups fill the gaps.
+        verdicts = {name: await member.score(group, chosen) for name, member in self._members.items()}
+        return self._ensemble.verdicts(group.prompt.id, verdicts)
+
+
+def wants_reference(config: Config) -> bool:
+    """The reference completion is scored: it is not switched off, and a formatter compares."""
+    return config.sampling.include_reference and any(
+        getattr(registry.find("formatter", item.type), "compares", False) for item in config.formatter
+    )
+
+
+def verifier_fingerprint(config: Config) -> str:
+    """Changes with whatever can change a verdict: the verifier, its options, its code, the reference beside it.
+
+    Not with limits, workers or secrets, nor with the options that the verifier itself names in `no_verdict_change`.
+    """
+    return combined([_fingerprint(config.verifier), str(wants_reference(config))])
+
+
+def member_settings(settings: VerifierSettings) -> dict[str, VerifierSettings]:
+    """The members of an ensemble by name; the verifier itself where it is none."""
+    if settings.type != _ENSEMBLE:
+        return {settings.type: settings}
+    ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
+    result: dict[str, VerifierSettings] = {}
+    for member in ensemble.members:
+        own = {key: value for key, value in member.items() if key not in _MEMBER_KEYS}
+        name = base = str(member.get("name") or member.get("type", "math-rlvr"))
+        number = 1
+        while name in result:
+            number += 1
+            name = f"{base}_{number}"
+        result[name] = VerifierSettings.model_validate(own)
+    return result
+
+
+def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
+    if settings.type == _ENSEMBLE:
+        members = {name: _build(member, cache) for name, member in member_settings(settings).items()}
+        return EnsembleScorer(registry.build("verifier", settings.type, settings.options), members)
+    if not hasattr(registry.find("verifier", settings.type), "judge"):
+        return PoolScorer(settings)
+    judge = registry.build("verifier", settings.type, settings.options)
+    if cache is not None and hasattr(judge, "cache_in"):
+        judge.cache_in(cache)
+    return JudgeScorer(judge)
+
+
+def _fingerprint(settings: VerifierSettings) -> str:
+    code = registry.code_digest("verifier", settings.type)
+    if settings.type == _ENSEMBLE:
+        options = {key: value for key, value in settings.options.items() if key != "members"}
+        members = [_fingerprint(member) for member in member_settings(settings).values()]
+        weights = [[member.get(key) for key in _MEMBER_KEYS] for member in settings.options["members"]]
+        return combined([settings.type, repr(sorted(options.items())), repr(weights), code, *members])
+    left_out = getattr(registry.find("verifier", settings.type), "no_verdict_change", ())
+    kept: dict[str, Any] = {
+        name: value for name, value in settings.options.items() if name not in left_out and not is_secret(name)
+    }
+    return combined([settings.type, repr(sorted(kept.items())), code])

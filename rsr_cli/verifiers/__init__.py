@@ -1,0 +1,1 @@
+"""Verifiers: each scores one reply against the prompt's metadata."""

@@ -80,13 +80,23 @@ def verify(
     retry_unknown: Annotated[
         bool, typer.Option("--retry-unknown", help="Score again what timed out or failed to score.")
     ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Then look for bad golds and disagreements, into summary/audit*.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option(help="A second verifier to compare with in the audit.", metavar="TYPE")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Score every rollout; say which verdicts changed."""
     from rsr_cli.stages import verify as stage
+    from rsr_cli.stages.audit import audit as look
 
     with _session("verify", work_dir, config, arguments) as session:
-        _report(session, [stage.verify(session, retry_unknown=retry_unknown)], json, told=True)
+        results = [stage.verify(session, retry_unknown=retry_unknown)]
+        if audit or against:
+            results.append(look(session, against=against))
+        _report(session, results, json, told=True)
 
 
 @guarded

@@ -98,11 +98,17 @@ def member_settings(settings: VerifierSettings) -> dict[str, VerifierSettings]:
     return result
 
 
+def runs_in_processes(settings: VerifierSettings) -> bool:
+    """The verifier is a rule, not a judge or an ensemble."""
+    factory = registry.find("verifier", settings.type)
+    return settings.type != _ENSEMBLE and not hasattr(factory, "judge")
+
+
 def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
     if settings.type == _ENSEMBLE:
         members = {name: _build(member, cache) for name, member in member_settings(settings).items()}
         return EnsembleScorer(registry.build("verifier", settings.type, settings.options), members)
-    if not hasattr(registry.find("verifier", settings.type), "judge"):
+    if runs_in_processes(settings):
         return PoolScorer(settings)
     judge = registry.build("verifier", settings.type, settings.options)
     if cache is not None and hasattr(judge, "cache_in"):

@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench clean
+TORCH := .venv-torch/bin
+
+.PHONY: help setup demo test test-torch lint format bench clean
 
 help:  ## Say what can be done here
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(BIN)/rsr: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +30,16 @@ demo: $(BIN)/rsr  ## Run the quickstart recipe on the embedded model
 test: $(VENV)/.dev  ## Run the tests
 	$(BIN)/python -m pytest
 
+.venv-torch/.made: pyproject.toml
+	test -x $(TORCH)/python || $(PYTHON) -m venv .venv-torch
+	$(TORCH)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(TORCH)/python -m pip install --quiet torch==2.13.0
+	$(TORCH)/python -m pip install --quiet "transformers>=5" --editable . --group dev
+	touch $@
+
+test-torch: .venv-torch/.made  ## Run the tests that need torch, in an environment of their own
+	$(TORCH)/python -m pytest -m torch
+
 lint: $(VENV)/.dev  ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +53,4 @@ bench: $(VENV)/.dev  ## Run the benchmarks, side by side with what one would use
 	for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

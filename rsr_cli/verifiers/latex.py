@@ -1,0 +1,142 @@
+"""One spelling for what LaTeX, Unicode and plain text write in many ways."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_SYMBOLS = {
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "﹣": "-", "－": "-", "×": r"\times ",
+    "⋅": r"\cdot ", "·": r"\cdot ",
+    "∙": r"\cdot ", "÷": r"\div ", "∕": "/", "⁄": "/", "π": r"\pi ", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ",
+    "⩽": r"\le ", "⩾": r"\ge ", "≦": r"\le ", "≧": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ",
+    "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ", "°": r"^\circ ", "º": r"^\circ ", "θ": r"\theta ",
+    "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "λ": r"\lambda ", "φ": r"\phi ", "ω": r"\omega ",
+    "∅": r"\emptyset ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "、": ",", "，": ",", "；": ";", "：": ":", "。": ".",
+    "（": "(", "）": ")", "【": "[", "】": "]", "｛": "{", "｝": "}", "％": "%", "＝": "=", "＋": "+", "“": '"',
+    "”": '"',
+    "‘": "'", "’": "'", "′": "'", "\u00ad": "", "\u200b": "", "\u2061": "", "\u2062": "", "\ufeff": "", "ı": "i",
+    "⟨": "(", "⟩": ")", "→": r"\to ", "∶": ":", "√": "√",
+}  # fmt: skip
+_TABLE = {ord(char): text for char, text in _SYMBOLS.items()}
+_SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
+_UNICODE_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[a-zA-Z]|(?=[({]))")
+_SPACES = re.compile(
+    r"\\[,;:!> ]|\\(?:quad|qquad|thinspace|medspace|thickspace|negthinspace|enspace|hfill)(?![a-zA-Z])|~|\s+"
+)
+_SIZES = re.compile(
+    r"\\(?:left|right|bigg?|Bigg?|bigg?[lrm]|Bigg?[lrm]|middle)(?![a-zA-Z])\s*\.?(?=[\s()\[\]{}|\\<>.]|$)"
+    r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|boldsymbol|phantom|strut|nonumber|notag)(?![a-zA-Z])"
+)
+_TEXT = re.compile(
+    r"\\(?:text|textbf|textit|textrm|texttt|textsf|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|bm|operatorname\*?"
+    r"|emph|underline)\s*\{([^{}]*)\}"
+)
+_RENAMED = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge",
+    "lt": "<", "gt": ">", "neq": "ne", "lbrace": "{", "rbrace": "}", "lbrack": "[", "rbrack": "]", "lvert": "|",
+    "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "degree": "^\\circ", "arcsin": "asin", "arccos": "acos",
+    "arctan": "atan", "operatorname": "", "infin": "infty", "langle": "(", "rangle": ")", "dbinom": "binom",
+    "tbinom": "binom", "varphi": "phi", "varnothing": "emptyset", "ast": "*", "land": ",", "lor": " or ",
+    "rightarrow": "to", "implies": "to", "Rightarrow": "to", "bmatrix": "matrix", "ldots": "dots", "cdots": "dots",
+}  # fmt: skip
+_COMMAND = re.compile(r"\\([a-zA-Z]+)\s*")
+_MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[pbvBV]?matrix|array|smallmatrix)\}(?:\{[lcr| ]*\})?")
+_OVER = re.compile(r"\{([^{}]*)\\over ([^{}]*)\}")
+_REALS = re.compile(r"\\mathbb\s*\{\s*R\s*\}|\\mathbb R|\\R(?![a-zA-Z])|\b(?:the set of )?all real numbers\b")
+_REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\s*\{\s*(\d{1,20})\s*\}")
+_SHORT_FRAC = re.compile(r"\\frac\s*(\d|[a-zA-Z])\s*(\d|[a-zA-Z]|(?=\{))")
+_SHORT_FRAC_END = re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d|[a-zA-Z])")
+_SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z])")
+_DOUBLED = re.compile(
+    r"\\\\(?=(?:d?frac|tfrac|left|right|sqrt|pi|text|boxed|cdot|times|infty|cup|le|ge|in|pm|circ)(?![a-zA-Z]))"
+)
+_PYTHON_POWER = re.compile(r"(?<=[\w)])\s?\*\*\s?(?=[\w(-])")
+_TIGHT_COMMA = re.compile(r",\s*\\!\s*")
+_DELIMITERS = re.compile(r"\\[()\[\]]|\$+")
+_LEADING = " \t\r\n,;:*`\"'_"
+_TRAILING = _LEADING + "."
+
+
+def normalise(answer: str) -> str:
+    """An answer in one spelling: ASCII, plain LaTeX commands, single spaces, no math delimiters, no size commands.
+
+    What it means is left as it is: no separator, unit or bracket goes away here.
+    """
+    text = answer.strip()
+    if text.isascii() and text.isalnum():
+        return text
+    if not text.isascii():
+        text = _plain_characters(text)
+    text = text.replace("\\$", " USD ").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")
+    text = _DOUBLED.sub(r"\\", text)
+    text = text.replace("\\{", "\\lset ").replace("\\}", "\\rset ").replace("{,}", ",").replace("{:}", ":")
+    text = _TIGHT_COMMA.sub(",", text)
+    text = _SIZES.sub(" ", _SPACES.sub(" ", text.replace("\\\\", "\\newrow ")))
+    text = _DELIMITERS.sub(" ", text)
+    text = _unwrap_text(text)
+    text = _MATRIX.sub(lambda match: f"\\{match[1]}matrix ", text)
+    text = _COMMAND.sub(lambda match: _command(match[1]), text)
+    text = _REPEATING.sub(_repeating, text)
+    text = _REALS.sub(r"\\reals ", _OVER.sub(r"\\frac{\1}{\2}", text))
+    text = _SHORT_FRAC.sub(_short_frac, text)
+    text = _SHORT_FRAC_END.sub(r"\\frac\1{\2}", text)
+    text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _PYTHON_POWER.sub("^", text).replace("**", " ")
+    return re.sub(r"\s+", " ", text).lstrip(_LEADING).rstrip(_TRAILING)
+
+
+def squeezed(text: str) -> str:
+    """A normalised answer without its spaces, for comparing spellings."""
+    return text.replace(" ", "")
+
+
+def _plain_characters(text: str) -> str:
+    text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(_SUPERSCRIPTS[char] for char in run[0]) + "}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[char] for char in run[0]) + "}", text)
+    text = text.translate(_TABLE)
+    text = "".join(_plain_character(char) for char in text) if not text.isascii() else text
+    return _UNICODE_ROOT.sub(lambda match: f"\\sqrt{{{match[1]}}}" if match[1] else "\\sqrt", text)
+
+
+def _plain_character(char: str) -> str:
+    if char < "\x80" or char == "√":
+        return char
+    if char.isdecimal():
+        return str(unicodedata.decimal(char))
+    if unicodedata.category(char) == "No" and unicodedata.decomposition(char).startswith("<fraction>"):
+        top, bottom = unicodedata.normalize("NFKC", char).split("⁄")
+        return f"\\frac{{{top}}}{{{bottom}}}" if bottom else char
+    # One character at most: a ligature must not blow up into a sentence, nor a full-width letter stay a stranger.
+    plain = unicodedata.normalize("NFKC", char)
+    return plain if len(plain) <= 2 else char
+
+
+def _unwrap_text(text: str) -> str:
+    for _ in range(3):
+        unwrapped = _TEXT.sub(r" \1 ", text)
+        if unwrapped == text:
+            break
+        text = unwrapped
+    return text
+
+
+def _command(name: str) -> str:
+    renamed = _RENAMED.get(name, name)
+    if renamed == name or renamed.isalpha():
+        return f"\\{renamed} "
+    return renamed + " "
+
+
+def _short_frac(match: re.Match[str]) -> str:
+    return f"\\frac{{{match[1]}}}{{{match[2]}}}" if match[2] else f"\\frac{{{match[1]}}}"
+
+
+def _repeating(match: re.Match[str]) -> str:
+    """0.1\\overline{6} as a fraction."""
+    whole, fixed, period = match[1] or "0", match[2], match[3]
+    top = int(whole + fixed + period) - int(whole + fixed)
+    return f"\\frac{{{top}}}{{{'9' * len(period)}{'0' * len(fixed)}}}"

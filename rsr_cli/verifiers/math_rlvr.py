@@ -1,0 +1,83 @@
+"""Score a free-form math answer by comparing it with the gold."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rsr_cli.types import Verdict
+from rsr_cli.verifiers import symbolic
+from rsr_cli.verifiers.equality import Comparison
+from rsr_cli.verifiers.evaluation import FLOAT_NOISE
+from rsr_cli.verifiers.reply import final_reply
+from rsr_cli.verifiers.stated_answer import FoundAnswer, stated_answer
+
+MOST_SHOWN = 1_000
+"""Characters of an extracted answer that are kept."""
+
+
+class MathRlvr(BaseModel):
+    """Rules for math: the answer is cut out of the reply, then compared with `metadata.answer`.
+
+    The gold is a string, a number, or a list of golds any of which is accepted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    accept_rounded: bool = False
+    """Accept a decimal that is the gold rounded to the digits it states, three significant ones at least: 0.333 for
+    1/3. Off: a rounded value is right only where the gold itself is rounded to the same digits."""
+    tolerance: float = Field(FLOAT_NOISE, ge=0, lt=1)
+    """Relative difference up to which two numbers are equal. The default covers what a float prints; above it, whole
+    numbers may differ as well."""
+
+    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
+        """Score 1.0 or 0.0; `no_answer` where the reply states none, `error` where there is no gold to compare with."""
+        golds = _golds(metadata.get("answer"))
+        if not golds:
+            return Verdict.unknown("error", "no gold answer in metadata.answer")
+        reply = final_reply(response)
+        stated = stated_answer(reply) if reply else None
+        if stated is None:
+            return Verdict.no_answer()
+        comparison = Comparison(self.accept_rounded, self.tolerance)
+        refused: str | None = None
+        for gold in golds:
+            try:
+                if reading := _accepted(comparison, stated, gold):
+                    return Verdict(1.0, "scored", reading[:MOST_SHOWN])
+            except symbolic.TooLargeError as error:
+                refused = str(error)
+        shown = stated.readings[-1][:MOST_SHOWN]
+        if refused:
+            return Verdict(None, "error", shown, refused)
+        return Verdict(0.0, "scored", shown)
+
+    def warm_up(self) -> None:
+        """Load what the first comparison needs; called once in a worker, outside the time limit."""
+        symbolic.warm_up()
+
+
+@lru_cache(maxsize=16_384)
+def _accepted(comparison: Comparison, stated: FoundAnswer, gold: str) -> str | None:
+    """The reading of the answer that equals the gold."""
+    for reading in (*stated.readings, *([stated.together] if stated.together else [])):
+        if comparison.equal(reading, gold):
+            return reading
+    return None
+
+
+def _golds(answer: Any) -> list[str]:
+    """The golds as text; a gold may hold its working before #### or stand in a box."""
+    if answer is None:
+        return []
+    if isinstance(answer, list | tuple | set):
+        return [gold for item in answer for gold in _golds(item)]
+    text = ("yes" if answer else "no") if isinstance(answer, bool) else str(answer)
+    if "####" in text:
+        text = text.rpartition("####")[2]
+    if ("boxed" in text or "\n" in text.strip()) and (stated := stated_answer(text)):
+        text = stated.readings[0]
+    return [text.strip()] if text.strip() else []

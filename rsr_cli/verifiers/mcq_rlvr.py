@@ -1,0 +1,75 @@
+"""Score a multiple-choice answer by its letters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from rsr_cli.types import Verdict
+from rsr_cli.verifiers.boxed import last_boxes
+from rsr_cli.verifiers.choice import stated_choice
+from rsr_cli.verifiers.reply import final_reply
+
+LAST_LETTER = "J"
+"""The last option there can be where `metadata.options` does not say."""
+_LETTERS = re.compile(r"[A-Z](?:[\s,;/&、，；和]*[A-Z])*")
+
+
+class McqRlvr(BaseModel):
+    """Rules for multiple choice: the letters that the reply chooses must be those of `metadata.answer`.
+
+    The gold is a letter, several letters ("AC", "A, C", ["A", "C"]: all of them and no other), or the text of an
+    option. `metadata.options`, a list or a letter-to-text mapping, lets the text of an option stand for its letter.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
+        """Score 1.0 or 0.0; `no_answer` where no option is chosen, `error` where the gold is no letter or option."""
+        options = _options(metadata.get("options"))
+        gold = _gold_letters(metadata.get("answer"), options)
+        if not gold:
+            return Verdict.unknown("error", "no gold letter in metadata.answer")
+        reply = final_reply(response)
+        if not reply:
+            return Verdict.no_answer()
+        choice = stated_choice(reply, options, max(LAST_LETTER, *gold))
+        if choice is None or not choice.letters:
+            return Verdict.no_answer("no option is chosen" if choice else None)
+        right = choice.letters == gold and not choice.either
+        return Verdict(float(right), "scored", choice.shown)
+
+
+def _options(options: Any) -> dict[str, str]:
+    """Option texts by upper-case letter."""
+    if isinstance(options, Mapping):
+        return {str(letter).strip(" ().").upper(): str(text) for letter, text in options.items()}
+    if isinstance(options, list | tuple):
+        return {chr(ord("A") + index): _unlettered(str(text), index) for index, text in enumerate(options[:26])}
+    return {}
+
+
+def _unlettered(text: str, index: int) -> str:
+    """ "B. Paris" as the second option is "Paris"."""
+    return re.sub(rf"^\s*\(?{chr(ord('A') + index)}[.):]\s+", "", text)
+
+
+def _gold_letters(answer: Any, options: Mapping[str, str]) -> frozenset[str]:
+    if answer is None:
+        return frozenset()
+    if isinstance(answer, list | tuple | set | frozenset):
+        return frozenset().union(*(_gold_letters(item, options) for item in answer)) if answer else frozenset()
+    text = str(answer).strip()
+    if boxes := last_boxes(text):
+        text = boxes[-1].content
+    bare = re.sub(r"\\(?:text|textbf|mathrm)\b|[(){}\[\]$.\\:]|\band\b", " ", text).strip()
+    if _LETTERS.fullmatch(bare.upper()) and (bare.isupper() or len(bare) == 1):
+        return frozenset(letter for letter in bare.upper() if letter.isalpha() and letter.isascii())
+    named = [letter for letter, option in options.items() if option.strip().casefold() == text.casefold()]
+    if named:
+        return frozenset(named[:1])
+    lettered = re.match(r"\(?([A-Z])[.):]\s", text)
+    return frozenset(lettered[1]) if lettered else frozenset()

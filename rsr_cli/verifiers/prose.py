@@ -1,0 +1,92 @@
+"""The value that a sentence states."""
+
+from __future__ import annotations
+
+import re
+
+SEGMENT = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+"""A stretch of math; one of the groups holds it."""
+BOLD = re.compile(r"(?<![\w)*])\*\*([^*\n]{1,200})\*\*")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9_\\^.,])(?:[-−]\s?)?(?:[$€£¥]\s*)?[-−]?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+\s*/\s*\d+|\d+(?:[.,]\d+)?|\.\d+)(?:\s*\\?%)?"
+)
+_STATES = re.compile(r"\b(?:is|are|was|were|be|equals|equal to|becomes)\b|=|≈|\\approx|:|为|是|得|等于|共|有")
+_COPULA = re.compile(r"\b(?:is|are)\b")
+_JOINED = re.compile(r"\b(?:and|or)\b|,\s")
+_ACTS = re.compile(
+    r"\b(?:will|would|must|needs?|can|could|should|has|have|had|makes?|takes?|costs?|spends?|pays?|gets?|gives?|earns?|"
+    r"contains?|requires?|there)\b"
+)
+_FILLER = re.compile(
+    r"(?:\s|\*\*|approximately|about|around|indeed|exactly|only|just|now|equal to"
+    r"|at least|at most|the|a total of|:|`|\")*"
+)
+_VALUE = re.compile(r"[\d√π∞\\]")
+_WORD = re.compile(r"[a-zA-Z]{2}|[一-鿿]")
+_BETWEEN = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$(*\"])|(?<=\d[.!])\s+(?=[A-Z])|\n|[。！？]")
+MOST_CHARACTERS = 1_000
+
+
+def is_prose(text: str) -> bool:
+    """Whether there are words outside of the math."""
+    return bool(_WORD.search(re.sub(r"\\[a-zA-Z]+|\{[a-zA-Z]+\}", " ", SEGMENT.sub(" ", text[-MOST_CHARACTERS:]))))
+
+
+def stated_value(text: str) -> str | None:
+    """The number, math or bold text that the last sentence of `text` states; None where it states none or several."""
+    sentence = last_sentence(text)
+    if re.search(r"\beither\b|\d\W{0,4}\bor\b|或者", sentence):
+        return None
+    masked = SEGMENT.sub(lambda match: "\0" * len(match[0]), sentence)
+    if verb := _COPULA.search(masked):
+        rest = sentence[verb.end() :].strip(" .*")
+        if _JOINED.search(rest) and not is_prose(_JOINED.sub(" ", rest)):
+            return rest
+    stated = list(_STATES.finditer(masked))
+    rest = sentence[stated[-1].end() :].strip(' .*`"') if stated else ""
+    if _VALUE.search(rest) and len(rest) < 80 and not is_prose(rest) and not SEGMENT.search(rest):
+        return rest
+    values = _values(sentence)
+    if not values:
+        return None
+    if len({value for _, _, value in values}) == 1:
+        return values[0][2]
+    direct = [value for verb in _STATES.finditer(masked) for value in values if _follows(masked, verb.end(), value[0])]
+    if direct:
+        return direct[-1][2]
+    for verbs in (_STATES, _ACTS):
+        if verb := verbs.search(masked):
+            after = [value for value in values if value[0] >= verb.end()]
+            if after:
+                return after[0][2]
+    return values[-1][2]
+
+
+def last_sentence(text: str) -> str:
+    """The last sentence that holds a value, of the last ones; the last one where none does."""
+    parts = [part.strip() for part in _BETWEEN.split(text[-MOST_CHARACTERS:]) if part.strip()]
+    return next((part for part in parts[:-4:-1] if re.search(r"\d|[$\\√½π]", part)), parts[-1] if parts else "")
+
+
+def _follows(text: str, end: int, start: int) -> bool:
+    return start >= end and _FILLER.fullmatch(text, end, start) is not None
+
+
+def _values(sentence: str) -> list[tuple[int, int, str]]:
+    """Start, end and text of the math, bold stretches and numbers, none inside another."""
+    found: list[tuple[int, int, str]] = []
+    for match in SEGMENT.finditer(sentence):
+        content = next(part for part in match.groups() if part)
+        found.append((match.start(), match.end(), content))
+    for match in BOLD.finditer(sentence):
+        if re.search(r"\d|\\", match[1]) and not _inside(match.start(), found):
+            inner = _NUMBER.findall(match[1])
+            found.append((match.start(), match.end(), match[1] if len(inner) != 1 else inner[0]))
+    for match in _NUMBER.finditer(sentence):
+        if not _inside(match.start(), found):
+            found.append((match.start(), match.end(), match[0].strip()))
+    return sorted(found)
+
+
+def _inside(at: int, found: list[tuple[int, int, str]]) -> bool:
+    return any(start <= at < end for start, end, _ in found)

@@ -1,0 +1,127 @@
+"""Plain numbers as people write them: thousands separators, percent, currency, units, number words."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+_QUANTITY = re.compile(
+    r"(?P<sign>[-+]?)\s*(?:(?:USD|US|EUR|GBP|RMB|CNY|Rs\.?|[$€£¥₹])\s*)*(?P<sign2>[-+]?)\s*"
+    r"(?P<number>\d+(?:[., ]\d+)*\.?|\.\d+)"
+    r"(?:\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*\^\s*(?:\{\s*(?P<power>[-+]?\s*\d{1,4})\s*\}|(?P<power2>-?\d{1,4}))"
+    r"|[eE](?P<power3>[-+]?\d{1,3})(?!\w))?"
+    r"(?P<rest>.*)",
+    re.DOTALL,
+)
+_THOUSANDS = re.compile(
+    r"[1-9]\d{0,2}(?P<mark>[, ])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?|[1-9]\d?(?:,\d\d)+,\d{3}(?:\.\d+)?"
+)
+_DECIMAL_COMMA = re.compile(r"\d+,\d+")
+_PERCENT = re.compile(r"\s*(?:%|percentage points?\b|percentage\b|percents?\b|per cent\b|pct\b\.?)\s*")
+_UNIT = re.compile(
+    r"\s*\(?\s*(?:\^\s*(?:\\circ|\{\s*\\circ\s*\})|\\circ|\\[a-zA-Z]+|[^\W\d_]|[$€£¥₹Ω]|[-./'\"])"
+    r"(?:[^\d=<>\\+|]|\\(?:cdot|circ|times)|(?<=\^)\s*-?[1-4]|(?<=\{)-?[1-4]|(?<=[a-zA-Z])[23])*"
+)
+_MATHS = re.compile(
+    r"\\(?!circ|cdot|times|mu|Omega)[a-zA-Z]+|\b(?:pi|sqrt|sin|cos|tan|log|ln|exp|or|not)\b"
+    r"|^\s*\(?\s*[a-zA-Z]\s*\^?\{?\d?\}?\s*\)?\s*$|^[a-zA-Z]{1,2}(?![a-zA-Z])|^pi|^\s*[-/.,]*\s*[a-zA-Z](?![a-zA-Z])"
+)
+"""What makes the rest a formula: a command, a function, a lone letter."""
+_SHORT_UNITS = re.compile(
+    r"\s*(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|hr|yd|lb|oz|mi|Hz|kW|kJ|am|pm|AM|PM|mph|m|g|s|h|L|l|N|J|W|V|A|K|C|F)"
+    r"(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?|[23])?(?:\s*/\s*\w+(?:\s*\^\s*\{?\s*-?[1-4]\s*\}?)?)?\s*"
+)
+_UNIT_BEHIND = re.compile(
+    r"(?:(?<=[\d})])|(?<=\\pi))\s+(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|Hz|mph)(?:\s*\^\s*\{?\s*[1-4]\s*\}?|[23])?\s*$"
+)
+_MOST_UNIT = 60
+_MOST_DIGITS = 4_000
+
+_ONES = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16,
+    "seventeen": 17, "eighteen": 18, "nineteen": 19,
+}  # fmt: skip
+_TENS = {
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
+_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE_AFTER = re.compile(r"\s*(hundred|thousand|million|billion|trillion)\b\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number; `value` is what stands before the percent sign. `digits` counts the decimals it states."""
+
+    value: Fraction
+    percent: bool = False
+    unit: str = ""
+    decimal_comma: bool = False
+    digits: int = 0
+
+    def values(self) -> tuple[Fraction, ...]:
+        """What it may stand for: 28% is 0.28, and 28 to someone who leaves the sign out."""
+        return (self.value, self.value / 100) if self.percent else (self.value,)
+
+
+def read_quantity(text: str) -> Quantity | None:
+    """The number that a normalised answer is, with its unit; None where it is anything else."""
+    match = _QUANTITY.fullmatch(text)
+    if match is None or (match["sign"] and match["sign2"]):
+        return None
+    number, decimal_comma = match["number"].rstrip("."), False
+    if not number.replace(".", "", 1).isdigit():
+        if _THOUSANDS.fullmatch(number):
+            number = number.replace(",", "").replace(" ", "")
+        elif _DECIMAL_COMMA.fullmatch(number):
+            number, decimal_comma = number.replace(",", "."), True
+        else:
+            return None
+    if len(number) > _MOST_DIGITS:
+        return None
+    value = Fraction(number)
+    if power := match["power"] or match["power2"] or match["power3"]:
+        value *= Fraction(10) ** int(power.replace(" ", ""))
+    if "-" in (match["sign"], match["sign2"]):
+        value = -value
+    rest = match["rest"]
+    if scale := _SCALE_AFTER.match(rest):
+        value, rest = value * _SCALES[scale[1].lower()], rest[scale.end() :]
+    percent = _PERCENT.match(rest)
+    if percent:
+        rest = rest[percent.end() :]
+    if rest.strip() and not _is_unit(rest):
+        return None
+    return Quantity(value, percent is not None, rest.strip(), decimal_comma, len(number.partition(".")[2]))
+
+
+def read_number_words(text: str) -> Fraction | None:
+    """The value of "twenty-one" or "one million", in words alone."""
+    total = current = 0
+    seen = False
+    for word in re.split(r"[\s-]+", text.lower().strip()):
+        if word in _ONES or word in _TENS:
+            current += _ONES.get(word, 0) + _TENS.get(word, 0)
+        elif word == "hundred" and seen:
+            current *= 100
+        elif word in _SCALES and seen:
+            total, current = total + current * _SCALES[word], 0
+        elif word != "and" or not seen:
+            return None
+        seen = True
+    return Fraction(total + current) if seen else None
+
+
+def without_unit(expression: str) -> str:
+    """A closed form without the abbreviated unit behind it: 10\\pi cm^2."""
+    unit = _UNIT_BEHIND.search(expression)
+    return expression[: unit.start()] if unit else expression
+
+
+def _is_unit(rest: str) -> bool:
+    if len(rest) > _MOST_UNIT:
+        return False
+    if _SHORT_UNITS.fullmatch(rest):
+        return not re.fullmatch(r"[a-zA-Z]", rest)  # 5x is a product, 5 m a length
+    return bool(_UNIT.fullmatch(rest)) and not _MATHS.search(rest)

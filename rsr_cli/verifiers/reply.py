@@ -1,0 +1,47 @@
+"""The reply of a response: what the model says after its thinking, and nothing of the thinking."""
+
+from __future__ import annotations
+
+import re
+
+_NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think)"
+_CLOSE = re.compile(rf"</{_NAMES}>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+_OPEN = re.compile(rf"<{_NAMES}>|\[THINK\]|◁think▷", re.IGNORECASE)
+_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>")
+_CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_HINTS = ("</", "<t", "<T", "<r", "<R", "<s", "<S", "[THINK]", "[/THINK]", "[think]", "[/think]", "◁")
+"""One of them stands in every tag; looking for them is far cheaper than the patterns."""
+_BARE_ANALYSIS = re.compile(r"analysis(?=[A-Z\"'])")
+
+
+def final_reply(response: str) -> str | None:
+    """The text after the last closing think tag, or of the final channel; None where the thinking never ends.
+
+    A closing tag with no opening one closes too: many chat templates put the opening tag into the prompt. The text is
+    stripped; an empty rest is "". Takes time linear in the length of the response.
+    """
+    if "<|channel|>" in response:
+        return _final_channel(response)
+    if _BARE_ANALYSIS.match(response):  # harmony whose special tokens a server has dropped
+        _, final, reply = response.rpartition("assistantfinal")
+        return reply.strip() if final else None
+    if not any(hint in response for hint in _HINTS):
+        return response.strip()
+    start = 0
+    for close in _CLOSE.finditer(response):
+        start = close.end()
+    if _OPEN.search(response, start):
+        return None
+    return response[start:].strip()
+
+
+def _final_channel(response: str) -> str | None:
+    """The last message on the channel `final` of a response in the harmony format."""
+    start = -1
+    for channel in _CHANNEL.finditer(response):
+        if channel[1] == "final":
+            start = channel.end()
+    if start < 0:
+        return None
+    end = _CHANNEL_END.search(response, start)
+    return response[start : end.start() if end else len(response)].strip()

@@ -118,7 +118,7 @@ def code_digest(kind: Kind, name: str) -> str:
     if ".py:" in name:
         return file_digest(Path(name.rpartition(":")[0]))
     source = Path(inspect.getfile(find(kind, name)))
-    siblings = sorted(source.parent.glob("*.py"))
+    siblings = sorted(source.parent.rglob("*.py"))
     return hashlib.sha256("".join(file_digest(path) for path in siblings).encode()).hexdigest()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rsr_cli.types import Attempt, Group, Prompt, Verdict
 
 
-def group(*outcomes: float | str | None | tuple[float | None, str], reasoning: str | None = None) -> Group:
+def group(*outcomes: float | str | tuple[float | None, str] | None, reasoning: str | None = None) -> Group:
     """A score per attempt (None: not known), with a text where two should be alike; or `truncated`, `error`."""
     made = Group(Prompt("p", [{"role": "user", "content": "Why?"}], {"answer": "42"}))
     for number, outcome in enumerate(outcomes):

@@ -16,11 +16,9 @@ clients | tiny
 config | registry
 types | errors | reply
 """
-# The stages start the embedded model; it is no client of anything.
 PACKAGE = Path(rsr_cli.__file__).parent
-RANKS = {
-    name.strip(): rank for rank, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split("|") if name.strip()
-}
+LINES = [[name.strip() for name in line.split("|")] for line in LAYERS.strip().splitlines()]
+RANKS = {name: -place for place, line in enumerate(LINES) for name in line}
 
 
 def imports(path: Path) -> set[str]:

@@ -17,6 +17,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from rsr_cli.config.locate import locate_files
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import ConfigError, InputError
@@ -58,7 +59,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfi
     problems += [f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED]
     if problems:
         raise ConfigError("\n".join(problems), hint)
-    _locate_files(tree, path.parent if path else Path())
+    tree = locate_files(tree, path.parent if path else Path())
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -226,39 +227,6 @@ def _leaves(tree: Any, key: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
             yield from _leaves(value, (*key, name))
     else:
         yield key, tree
-
-
-def _locate_files(tree: dict[str, Any], directory: Path) -> None:
-    """Make the paths of inputs and plugins absolute: looked for from here, then beside the config."""
-
-    def located(value: Any, *, plugin: bool) -> Any:
-        if not isinstance(value, str) or "://" in value or (plugin and ".py:" not in value):
-            return value
-        path, colon, name = value.rpartition(":") if plugin else (value, "", "")
-        for base in (Path(), directory):
-            if (base / Path(path).expanduser()).exists():
-                return str((base / Path(path).expanduser()).resolve()) + colon + name
-        return value
-
-    def locate(node: Any, key: Any, *, plugin: bool) -> None:
-        if isinstance(node, list) or (isinstance(node, dict) and key in node):
-            node[key] = located(node[key], plugin=plugin)
-
-    data = tree.get("data")
-    if isinstance(data, dict):
-        locate(data.get("preprocess"), "transform", plugin=True)
-        locate(data, "input_path", plugin=False)
-        inputs = data.get("input_path")
-        for index, item in enumerate(inputs if isinstance(inputs, list) else []):
-            locate(inputs, index, plugin=False)
-            locate(item, "path", plugin=False)
-    for section in ("sampler", "verifier", "formatter"):
-        locate(tree, section, plugin=True)
-        node = tree.get(section)
-        items = node if isinstance(node, list) else [node]
-        for index, item in enumerate(items):
-            locate(items, index, plugin=True)
-            locate(item, "type", plugin=True)
 
 
 def _document(config: Config, written: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from rsr_cli.errors import InputError
+from rsr_cli.reply import split_thinking
 from rsr_cli.types import Group, Message, Rollout
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -32,7 +33,7 @@ class ScoredFormatter(BaseModel):
     fail_threshold: float = 0.0
     """A score of at most this is a fail; between the two it is neither."""
     reasoning: Literal["inline", "field", "drop"] = "inline"
-    """Thinking that came apart from its response: before it in think tags, in `reasoning_content`, or left out."""
+    """The thinking, wherever it came: before the reply in think tags, in `reasoning_content`, or left out."""
 
     def passed(self, group: Group) -> list[Candidate]:
         """The passing rollouts with different texts, best first, earlier first among equals."""
@@ -49,11 +50,14 @@ class ScoredFormatter(BaseModel):
 
     def assistant(self, rollout: Rollout) -> Message:
         thinking = rollout.attempt.reasoning
-        message = {"role": "assistant", "content": rollout.response}
-        if thinking and self.reasoning == "inline":
-            message["content"] = f"<think>\n{thinking.strip()}\n</think>\n\n{rollout.response}"
-        elif self.reasoning == "field":
-            message["reasoning_content"] = thinking or ""
+        if self.reasoning == "inline":
+            # Thinking that stands in the response already stays as the model wrote it.
+            text = f"<think>\n{thinking.strip()}\n</think>\n\n{rollout.response}" if thinking else rollout.response
+            return {"role": "assistant", "content": text}
+        inside, reply = split_thinking(rollout.response)
+        message = {"role": "assistant", "content": reply or ""}
+        if self.reasoning == "field":
+            message["reasoning_content"] = thinking or inside
         return message
 
     def pair_row(self, group: Group, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:

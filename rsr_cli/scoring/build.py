@@ -77,6 +77,7 @@ def verifier_fingerprint(config: Config) -> str:
     """Changes with whatever can change a verdict: the verifier, its options, its code, the reference beside it.
 
     Not with limits, workers or secrets, nor with the options that the verifier itself names in `no_verdict_change`.
+    Options that it names in `file_options` are files, and count with their content.
     """
     return combined([_fingerprint(config.verifier), str(wants_reference(config))])
 
@@ -123,8 +124,12 @@ def _fingerprint(settings: VerifierSettings) -> str:
         members = [_fingerprint(member) for member in member_settings(settings).values()]
         weights = [[member.get(key) for key in _MEMBER_KEYS] for member in settings.options["members"]]
         return combined([settings.type, repr(sorted(options.items())), repr(weights), code, *members])
-    left_out = getattr(registry.find("verifier", settings.type), "no_verdict_change", ())
+    factory = registry.find("verifier", settings.type)
+    left_out = getattr(factory, "no_verdict_change", ())
     kept: dict[str, Any] = {
         name: value for name, value in settings.options.items() if name not in left_out and not is_secret(name)
     }
+    for name in getattr(factory, "file_options", ()):
+        if kept.get(name):
+            kept[name] = registry.file_digest(Path(kept[name]).expanduser())
     return combined([settings.type, repr(sorted(kept.items())), code])

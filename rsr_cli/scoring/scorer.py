@@ -9,8 +9,8 @@ from typing import Protocol
 
 from rsr_cli.config.settings import VerifierSettings
 from rsr_cli.executors.process_pool import ProcessPool
+from rsr_cli.reply import final_reply
 from rsr_cli.types import REFERENCE, Group, Judge, Rollout, Verdict
-from rsr_cli.verifiers.reply import final_reply
 
 _UNFINISHED_THINKING = Verdict.no_answer("the thinking never ends: there is no reply")
 

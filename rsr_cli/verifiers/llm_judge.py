@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
-from rsr_cli.verifiers import judge_prompts
-from rsr_cli.verifiers.judge_calls import Bill, Call, LlmOptions, all_of
-from rsr_cli.verifiers.judge_prompts import RenderError, Rubric
-from rsr_cli.verifiers.judge_reply import Unreadable, number_within, read_object
-from rsr_cli.verifiers.pairs import BothOrders, Choice, Comparison, majority
-from rsr_cli.verifiers.reply import final_reply
+from rsr_cli.verifiers.judging import prompts
+from rsr_cli.verifiers.judging.calls import Bill, Call, LlmOptions, all_of
+from rsr_cli.verifiers.judging.judgement import Unreadable, number_within, read_object
+from rsr_cli.verifiers.judging.pairs import BothOrders, Choice, Comparison, majority
+from rsr_cli.verifiers.judging.prompts import RenderError, Rubric
 
 _LONGEST_EXPLANATION = 300
 _MATERIAL = ("question", "messages", "reference", "answer", "criteria")
@@ -78,7 +78,7 @@ class LlmJudge(LlmOptions):
             raise ValueError(f"{other} has no meaning in mode: {self.mode}")
         pairwise = self.mode == "pairwise"
         replies = ("reply_a", "reply_b") if pairwise else ("reply",)
-        source = judge_prompts.PAIRWISE if pairwise else judge_prompts.ABSOLUTE
+        source = prompts.PAIRWISE if pairwise else prompts.ABSOLUTE
         try:
             if self.template is not None:
                 source = self.template.expanduser().read_text(encoding="utf-8")
@@ -170,19 +170,19 @@ class LlmJudge(LlmOptions):
     def _render(self, prompt: Prompt, replies: Mapping[str, str], form: str) -> str:
         return self._rubric.render(
             {
-                "question": judge_prompts.question(prompt.messages),
-                "messages": judge_prompts.conversation(prompt.messages),
+                "question": prompts.question(prompt.messages),
+                "messages": prompts.conversation(prompt.messages),
                 "reference": self._reference(prompt),
-                "answer": judge_prompts.given_text(prompt.metadata.get("answer")),
+                "answer": prompts.given_text(prompt.metadata.get("answer")),
                 **replies,
             },
             form,
-            judge_prompts.given_text(prompt.metadata.get("criteria")) or self.criteria,
+            prompts.given_text(prompt.metadata.get("criteria")) or self.criteria,
         )
 
     def _reference(self, prompt: Prompt) -> str | None:
         """The reply of the reference completion, which may have its thinking before it."""
-        text = judge_prompts.given_text(prompt.metadata.get("reference"))
+        text = prompts.given_text(prompt.metadata.get("reference"))
         return None if text is None else final_reply(text) or None
 
     def _read_grade(self, reply: str, text: str) -> Grade:

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rsr_cli.reply import final_reply
 from rsr_cli.types import Verdict
-from rsr_cli.verifiers import symbolic
-from rsr_cli.verifiers.equality import Comparison
-from rsr_cli.verifiers.evaluation import FLOAT_NOISE
-from rsr_cli.verifiers.reply import final_reply
-from rsr_cli.verifiers.stated_answer import FoundAnswer, stated_answer
+from rsr_cli.verifiers.answers import symbolic
+from rsr_cli.verifiers.answers.equality import Comparison
+from rsr_cli.verifiers.answers.evaluation import FLOAT_NOISE
+from rsr_cli.verifiers.answers.stated_answer import FoundAnswer, stated_answer
 
 MOST_SHOWN = 1_000
 """Characters of an extracted answer that are kept."""

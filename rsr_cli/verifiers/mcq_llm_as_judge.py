@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import PrivateAttr
 
+from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
-from rsr_cli.verifiers import judge_prompts
-from rsr_cli.verifiers.judge_calls import Call, LlmOptions, all_of
-from rsr_cli.verifiers.judge_prompts import Rubric
-from rsr_cli.verifiers.judge_reply import Unreadable, read_object
+from rsr_cli.verifiers.judging import prompts
+from rsr_cli.verifiers.judging.calls import Call, LlmOptions, all_of
+from rsr_cli.verifiers.judging.judgement import Unreadable, read_object
+from rsr_cli.verifiers.judging.prompts import Rubric
 from rsr_cli.verifiers.mcq_rlvr import McqRlvr
-from rsr_cli.verifiers.reply import final_reply
 
 _BARE = re.compile(r"[\s*_`\"'(\[{$.]*(?:\\boxed\{)?(?P<answer>NONE|[A-Z](?:\s*(?:,|and)\s*[A-Z])*)[\s*_`\"')\]}$.]*")
 _LETTERS = re.compile(r"[A-Z](?:[\s,;&/]*[A-Z])*")
@@ -37,7 +37,7 @@ class McqLlmAsJudge(LlmOptions):
 
     _rules: McqRlvr = PrivateAttr(default_factory=McqRlvr)
     _rubric: Rubric = PrivateAttr(
-        default_factory=lambda: Rubric(judge_prompts.EXTRACTION, ("messages", "options", "reply"), ("reply",))
+        default_factory=lambda: Rubric(prompts.EXTRACTION, ("messages", "options", "reply"), ("reply",))
     )
 
     @property
@@ -61,7 +61,7 @@ class McqLlmAsJudge(LlmOptions):
         options = _lettered(prompt.metadata.get("options"))
         text = self._rubric.render(
             {
-                "messages": judge_prompts.conversation(prompt.messages),
+                "messages": prompts.conversation(prompt.messages),
                 "options": "\n".join(f"{letter}. {option}" for letter, option in options.items()) or None,
                 "reply": reply,
             },

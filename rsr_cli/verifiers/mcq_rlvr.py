@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from rsr_cli.reply import final_reply
 from rsr_cli.types import Verdict
-from rsr_cli.verifiers.boxed import last_boxes
-from rsr_cli.verifiers.choice import stated_choice
-from rsr_cli.verifiers.reply import final_reply
+from rsr_cli.verifiers.answers.boxed import last_boxes
+from rsr_cli.verifiers.answers.choice import stated_choice
 
 LAST_LETTER = "J"
 """The last option there can be where `metadata.options` does not say."""

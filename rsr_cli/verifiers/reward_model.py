@@ -12,9 +12,9 @@ from rsr_cli.clients.json_posts import PostSettings
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import ConfigError
 from rsr_cli.types import Prompt, Verdict
-from rsr_cli.verifiers.logits import Activation, LogitSource, NoScoreError, score_of
-from rsr_cli.verifiers.sequence_classifier import LocalModel, LocalSettings
-from rsr_cli.verifiers.served_scores import Api, ServedModel, protocol_of
+from rsr_cli.verifiers.rewards.logits import Activation, LogitSource, NoScoreError, score_of
+from rsr_cli.verifiers.rewards.sequence_classifier import LocalModel, LocalSettings
+from rsr_cli.verifiers.rewards.served_scores import Api, ServedModel, protocol_of
 
 _SERVED_ONLY = ("model", "api", "api_key", "timeout", "max_retries", "concurrent_requests", "extra_params")
 _LOCAL_ONLY = ("dtype", "devices", "batch_tokens", "max_length", "trust_remote_code")

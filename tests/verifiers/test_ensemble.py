@@ -87,7 +87,7 @@ def test_two_rules_as_an_ensemble_end_to_end(tmp_path: Any, rsr: Any, model_serv
     )
     config = write_config(
         tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(6)), model_server.base_url,
-        verifier=[{"type": "math-rlvr", "weight": 3, "workers": 1}, {"type": f"{tmp_path}/mine.py:Short", "workers": 1}],
+        verifier=[{"type": "math-rlvr", "weight": 3, "workers": 1}, {"type": f"{tmp_path}/mine.py:Short"}],
         formatter=[{"type": "best_of_n"}, {"type": "best_of_n", "name": "pairs", "output": "pairs", "min_margin": 0.5}],
     )  # fmt: skip
     outcome = rsr("run", config, "-w", tmp_path / "w")

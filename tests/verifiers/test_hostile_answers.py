@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from rsr_cli.verifiers.answers.symbolic import TooLargeError, equal
 from rsr_cli.verifiers.math_rlvr import MathRlvr
 from rsr_cli.verifiers.mcq_rlvr import McqRlvr
-from rsr_cli.verifiers.symbolic import TooLargeError, equal
 
 LIMIT_S = 2.0
 """CPU seconds; a hundred times what these take on an idle machine."""

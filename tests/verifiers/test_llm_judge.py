@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from rsr_cli.errors import AuthError, WorkDirError
 from rsr_cli.types import Verdict
-from rsr_cli.verifiers.judge_cache import FILE_NAME
-from rsr_cli.verifiers.judge_reply import Unreadable, read_object
+from rsr_cli.verifiers.judging.cache import FILE_NAME
+from rsr_cli.verifiers.judging.judgement import Unreadable, read_object
 from rsr_cli.verifiers.llm_judge import LlmJudge
 from tests.conftest import Rsr
 from tests.server import Ask, ModelServer, Reply, scripted_faults

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.verifiers.reply import final_reply
+from rsr_cli.reply import final_reply
 
 
 @pytest.mark.parametrize(

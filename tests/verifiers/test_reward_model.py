@@ -14,9 +14,9 @@ from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import AuthError, BackendError, BackendUnavailable, ConfigError, RsrError
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers import reward_model as module
-from rsr_cli.verifiers import sequence_classifier
-from rsr_cli.verifiers.logits import NoScoreError, score_of
 from rsr_cli.verifiers.reward_model import RewardModel
+from rsr_cli.verifiers.rewards import sequence_classifier
+from rsr_cli.verifiers.rewards.logits import NoScoreError, score_of
 from tests.conftest import Rsr
 from tests.reward_server import RewardServer, length_logit, reward_server
 from tests.work_dirs import rows, sums, write_config, write_rows

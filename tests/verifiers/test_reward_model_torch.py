@@ -18,9 +18,9 @@ import pytest
 import rsr_cli
 from rsr_cli.errors import ConfigError
 from rsr_cli.types import Message, Prompt, Verdict
-from rsr_cli.verifiers import sequence_classifier
 from rsr_cli.verifiers.reward_model import RewardModel
-from rsr_cli.verifiers.token_batches import Tokens, padded_tokens
+from rsr_cli.verifiers.rewards import sequence_classifier
+from rsr_cli.verifiers.rewards.token_batches import Tokens, padded_tokens
 from tests.conftest import Rsr
 from tests.work_dirs import rows, sums, write_config, write_rows
 

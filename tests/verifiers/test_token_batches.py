@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.verifiers.token_batches import OutOfMemoryError, TokenBatcher, Tokens, padded_tokens
+from rsr_cli.verifiers.rewards.token_batches import OutOfMemoryError, TokenBatcher, Tokens, padded_tokens
 
 
 class FakeForward:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
-from rsr_cli.verifiers import symbolic
-from rsr_cli.verifiers.answer_form import (
+from rsr_cli.verifiers.answers import symbolic
+from rsr_cli.verifiers.answers.answer_form import (
     Equation,
     Expression,
     Form,
@@ -24,7 +24,7 @@ from rsr_cli.verifiers.answer_form import (
     is_name,
     read_form,
 )
-from rsr_cli.verifiers.evaluation import (
+from rsr_cli.verifiers.answers.evaluation import (
     FLOAT_NOISE,
     UnevaluableError,
     agree,
@@ -33,9 +33,9 @@ from rsr_cli.verifiers.evaluation import (
     names_in,
     proportional,
 )
-from rsr_cli.verifiers.expression import Node, UnreadableError, parse
-from rsr_cli.verifiers.latex import normalise, squeezed
-from rsr_cli.verifiers.quantities import Quantity
+from rsr_cli.verifiers.answers.expression import Node, UnreadableError, parse
+from rsr_cli.verifiers.answers.latex import normalise, squeezed
+from rsr_cli.verifiers.answers.quantities import Quantity
 
 _FILLERS = re.compile(r"^\s*(?:(?:on|in|at|by|the|an?|option|it is)\s+)+", re.IGNORECASE)
 

@@ -14,8 +14,8 @@ from rsr_cli.clients.json_posts import JsonClient, PostSettings, TimedOut
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import ConfigError
 from rsr_cli.types import Message
-from rsr_cli.verifiers.conversation import TemplateRenderer, conversation, prompt_text, read_template
-from rsr_cli.verifiers.logits import NoScoreError
+from rsr_cli.verifiers.rewards.conversation import TemplateRenderer, conversation, prompt_text, read_template
+from rsr_cli.verifiers.rewards.logits import NoScoreError
 
 Api = Literal["vllm-classify", "vllm-pooling", "vllm-score", "sglang"]
 

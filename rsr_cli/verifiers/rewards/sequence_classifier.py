@@ -12,9 +12,9 @@ from typing import Any
 
 from rsr_cli.errors import ConfigError
 from rsr_cli.types import Message
-from rsr_cli.verifiers.conversation import conversation, plain_text, read_template
-from rsr_cli.verifiers.logits import NoScoreError, checked_label
-from rsr_cli.verifiers.token_batches import OutOfMemoryError, TokenBatcher, Tokens
+from rsr_cli.verifiers.rewards.conversation import conversation, plain_text, read_template
+from rsr_cli.verifiers.rewards.logits import NoScoreError, checked_label
+from rsr_cli.verifiers.rewards.token_batches import OutOfMemoryError, TokenBatcher, Tokens
 
 log = logging.getLogger(__name__)
 

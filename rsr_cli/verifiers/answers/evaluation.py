@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from rsr_cli.verifiers.expression import Node
+from rsr_cli.verifiers.answers.expression import Node
 
 Value = Fraction | complex
 

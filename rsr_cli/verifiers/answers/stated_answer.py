@@ -6,9 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from rsr_cli.verifiers.boxed import Box, last_boxes, side_by_side
-from rsr_cli.verifiers.prose import SEGMENT, is_prose, last_sentence, stated_value
-from rsr_cli.verifiers.run_on import before_run_on
+from rsr_cli.verifiers.answers.boxed import Box, last_boxes, side_by_side
+from rsr_cli.verifiers.answers.prose import SEGMENT, is_prose, last_sentence, stated_value
+from rsr_cli.verifiers.answers.run_on import before_run_on
 
 MOST_ANSWER = 400_000
 _TAIL = 2_000

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from rsr_cli.verifiers.boxed import last_boxes, side_by_side
-from rsr_cli.verifiers.run_on import before_run_on
+from rsr_cli.verifiers.answers.boxed import last_boxes, side_by_side
+from rsr_cli.verifiers.answers.run_on import before_run_on
 
 _TAIL, _LONG_TAIL = 1_500, 8_000
 """Characters of the end that are looked at; the short one first, since nearly every choice stands there."""

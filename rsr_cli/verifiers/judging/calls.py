@@ -20,9 +20,9 @@ from rsr_cli.clients.failures import Failure
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.config.settings import Params, Settings
 from rsr_cli.errors import first_error
-from rsr_cli.verifiers.judge_cache import CallCache
-from rsr_cli.verifiers.judge_client import SchemaClient
-from rsr_cli.verifiers.judge_reply import Unreadable
+from rsr_cli.verifiers.judging.cache import CallCache
+from rsr_cli.verifiers.judging.client import SchemaClient
+from rsr_cli.verifiers.judging.judgement import Unreadable
 
 T = TypeVar("T")
 

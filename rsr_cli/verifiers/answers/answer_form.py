@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from rsr_cli.verifiers.brackets import balanced, split_top
-from rsr_cli.verifiers.expression import FUNCTIONS
-from rsr_cli.verifiers.quantities import Quantity, read_number_words, read_quantity, without_unit
+from rsr_cli.verifiers.answers.brackets import balanced, split_top
+from rsr_cli.verifiers.answers.expression import FUNCTIONS
+from rsr_cli.verifiers.answers.quantities import Quantity, read_number_words, read_quantity, without_unit
 
 MOST_ITEMS = 200
 

@@ -35,6 +35,15 @@ def final_reply(response: str) -> str | None:
     return response[start:].strip()
 
 
+def split_thinking(response: str) -> tuple[str, str | None]:
+    """The thinking, without its tags, and the reply as `final_reply` has it."""
+    reply = final_reply(response)
+    thinking = response if reply is None else response.strip().removesuffix(reply)
+    for mark in (_CHANNEL, _CHANNEL_END, _OPEN, _CLOSE):
+        thinking = mark.sub("", thinking)
+    return thinking.strip(), reply
+
+
 def _final_channel(response: str) -> str | None:
     """The last message on the channel `final` of a response in the harmony format."""
     start = -1

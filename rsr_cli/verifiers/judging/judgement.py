@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from rsr_cli.verifiers.reply import final_reply
+from rsr_cli.reply import final_reply
 
 _CLOSING = re.compile(r"[\s`*.]*")
 _BEGUN_OBJECT = re.compile(r'\{\s*"')

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal, NamedTuple
 
-from rsr_cli.verifiers.judge_calls import Bill, Call
+from rsr_cli.verifiers.judging.calls import Bill, Call
 
 Winner = Literal["A", "B", "tie"]
 _SHARE_OF_A: dict[Winner, float] = {"A": 1.0, "tie": 0.5, "B": 0.0}

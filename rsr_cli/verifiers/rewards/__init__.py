@@ -1,0 +1,1 @@
+"""Scores of reward models, in process and served."""

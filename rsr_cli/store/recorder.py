@@ -27,6 +27,7 @@ class Recorder:
         self._rollouts: dict[int, Journal] = {}
         self._scores: dict[int, Journal] = {}
         self._writing = threading.Lock()
+        self._failed = False
 
     def attempt(self, shard: int, attempt: Attempt) -> None:
         if shard not in self._rollouts:
@@ -52,13 +53,20 @@ class Recorder:
         return journal
 
     def flush(self) -> None:
-        """Put all that was recorded on the disk; OSError where that fails."""
+        """Put all that was recorded on the disk; OSError where that fails.
+
+        After a failure nothing more is written: a journal without its middle is no prefix of what happened.
+        """
         with self._writing:
+            if self._failed:
+                return
             # What is taken last is written first, so that no verdict is on the disk without its attempt.
             scores = [(journal, journal.take()) for journal in list(self._scores.values())]
             rollouts = [(journal, journal.take()) for journal in list(self._rollouts.values())]
+            self._failed = True
             for journal, lines in rollouts + scores:
                 journal.write(lines)
+            self._failed = False
 
     def close(self) -> None:
         """Flush, and leave the journals as they are for a later run to go on from."""

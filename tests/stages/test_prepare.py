@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,25 @@ def test_big_numbers_in_metadata_are_kept(tmp_path: Path, rsr: Rsr) -> None:
     config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", items), URL)
     assert rsr("prepare", config, "-w", tmp_path / "w").exit_code == 0
     assert "123456789012345678901234567890" in rows(tmp_path / "w/data")[0]["metadata"]
+
+
+def test_a_dataset_of_the_hub_is_read_through_datasets(
+    tmp_path: Path, rsr: Rsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real loader is not here, and nothing may be fetched: what it would be asked is looked at."""
+    asked: list[Any] = []
+
+    class Datasets:
+        @staticmethod
+        def load_dataset(*names: Any, **options: Any) -> list[dict[str, Any]]:
+            asked.append((names, options))
+            return sums(3)
+
+    monkeypatch.setitem(sys.modules, "datasets", Datasets)
+    config = write_config(tmp_path / "c.yaml", "hf://owner/sums?name=easy&split=test", URL)
+    assert rsr("prepare", config, "-w", tmp_path / "w").exit_code == 0
+    assert asked[0] == (("owner/sums",), {"split": "test", "streaming": True, "name": "easy"})
+    assert ids(tmp_path / "w") == ["sum-0", "sum-1", "sum-2"]
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    missing = rsr("prepare", config, "-w", tmp_path / "v")
+    assert missing.exit_code == 2 and "rsr-cli[hf]" in missing.stderr

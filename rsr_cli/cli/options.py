@@ -17,7 +17,7 @@ ConfigOption = Annotated[
 ]
 Arguments = Annotated[
     list[str] | None,
-    typer.Argument(help="A config file, and overrides as dotted.key=value.", metavar="[FILE] [KEY=VALUE]..."),
+    typer.Argument(help="A config file, and overrides as dotted.key=value.", metavar="FILE|KEY=VALUE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Ask again for attempts that failed for good.")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,15 +45,25 @@ def _report(session: Session, results: list[StageResult], as_json: bool, *, told
     print_results(session.work_dir, results, as_json=as_json, name_work_dir=not told)
 
 
-@guarded
-def prepare(
-    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
-) -> None:
-    """Raw input, transformed and checked, into data/."""
-    from rsr_cli.stages import prepare as stage
+def _plain(name: str, summary: str, *, may_create: bool = False) -> Callable[..., None]:
+    """The command of a stage that takes no options of its own."""
 
-    with _session("prepare", work_dir, config, arguments, may_create=True) as session:
-        _report(session, [stage.prepare(session)], json, told=work_dir is not None)
+    @guarded
+    def command(
+        arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+    ) -> None:
+        module = import_module(f"rsr_cli.stages.{name}")
+        stage = getattr(module, name, None) or getattr(module, f"{name}_")
+        with _session(name, work_dir, config, arguments, may_create=may_create) as session:
+            _report(session, [stage(session)], json, told=work_dir is not None or not may_create)
+
+    command.__doc__ = summary
+    return command
+
+
+prepare = _plain("prepare", "Raw input, transformed and checked, into data/.", may_create=True)
+format_ = _plain("format", "Scored rollouts into training files.")
+analyze = _plain("analyze", "What happened and what it cost, into summary/.")
 
 
 @guarded
@@ -97,28 +108,6 @@ def verify(
         if audit or against:
             results.append(look(session, against=against))
         _report(session, results, json, told=True)
-
-
-@guarded
-def format_(
-    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
-) -> None:
-    """Scored rollouts into training files."""
-    from rsr_cli.stages import format as stage
-
-    with _session("format", work_dir, config, arguments) as session:
-        _report(session, [stage.format_(session)], json, told=True)
-
-
-@guarded
-def analyze(
-    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
-) -> None:
-    """What happened and what it cost, into summary/."""
-    from rsr_cli.stages import analyze as stage
-
-    with _session("analyze", work_dir, config, arguments) as session:
-        _report(session, [stage.analyze(session)], json, told=True)
 
 
 @guarded
@@ -195,6 +184,7 @@ def _dry_run(work_dir: Path | None, config: Path | None, arguments: list[str] | 
 
 
 def add_commands(app: typer.Typer) -> None:
-    commands = (prepare, sample, verify, format_, analyze, run, resume, import_)
-    for command in commands:
-        app.command(command.__name__.rstrip("_"))(command)
+    names = ("prepare", "sample", "verify", "format", "analyze", "run", "resume", "import")
+    commands: list[Callable[..., None]] = [prepare, sample, verify, format_, analyze, run, resume, import_]
+    for name, command in zip(names, commands, strict=True):
+        app.command(name)(command)

@@ -48,7 +48,7 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
     with session.running("sample", mark) as result:
         session.state.sampled_with = identity
         session.save_state()
-        verifier = verifier_fingerprint(config) if config.sampling.early_stop else None
+        verifier = _verifier(config)
         if verifier is not None:
             stale = [n for n in numbers if _is_stale(work_dir, n, verifier)]
             if stale:
@@ -69,9 +69,8 @@ def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) ->
         "max_tokens": config.sampler.max_tokens,
         "drop_truncated": config.sampler.drop_truncated,
     }
-    verifier = verifier_fingerprint(config) if config.sampling.early_stop else None
     data = [shards.digest(work_dir.data(number)) for number in numbers]
-    return fingerprint([sampling, sampler, formatters_fingerprint(config), verifier, data])
+    return fingerprint([sampling, sampler, formatters_fingerprint(config), _verifier(config), data])
 
 
 class _Run:
@@ -266,6 +265,11 @@ def group_rules(config: Config) -> Rules:
 
     stops_early = sampling.early_stop and targets
     return Rules(sampling.max_rollouts, sampling.step_size, sampling.max_steps, satisfied if stops_early else None)
+
+
+def _verifier(config: Config) -> str | None:
+    """The fingerprint of the verifier where groups stop by its verdicts; without that, verify scores later."""
+    return verifier_fingerprint(config) if group_rules(config).satisfied else None
 
 
 def _identity(config: Config) -> dict[str, Any]:

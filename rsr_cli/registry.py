@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from rsr_cli import reply
 from rsr_cli.errors import ConfigError, PluginError
 
 Kind = Literal["sampler", "verifier", "formatter"]
@@ -114,12 +115,14 @@ def load_object(spec: str) -> Any:
 
 
 def code_digest(kind: Kind, name: str) -> str:
-    """A digest of the code behind a name: the file of a user's own, the whole package of a built-in."""
+    """A digest of the code behind a name: the file of a user's own, the whole package of a built-in; and of how the
+    thinking is told from the reply, which all of them rely on."""
     if ".py:" in name:
-        return file_digest(Path(name.rpartition(":")[0]))
-    source = Path(inspect.getfile(find(kind, name)))
-    siblings = sorted(source.parent.rglob("*.py"))
-    return hashlib.sha256("".join(file_digest(path) for path in siblings).encode()).hexdigest()
+        files = [Path(name.rpartition(":")[0])]
+    else:
+        files = sorted(Path(inspect.getfile(find(kind, name))).parent.rglob("*.py"))
+    files.append(Path(inspect.getfile(reply)))
+    return hashlib.sha256("".join(file_digest(path) for path in files).encode()).hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -95,7 +95,8 @@ def verify(
         bool, typer.Option("--audit", help="Then look for bad golds and disagreements, into summary/audit*.")
     ] = False,
     against: Annotated[
-        str | None, typer.Option(help="A second verifier to compare with in the audit.", metavar="TYPE")
+        str | None,
+        typer.Option(help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -52,10 +52,11 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfi
         tree, lines = _read(path)
     for override in overrides:
         apply_override(tree, override)
+    tree = _in_full(tree)
     origin = _Origin(path, lines, overrides)
     hint = None if path else "name a config file, or let rsr init write one"
     written = tree
-    tree, problems = _expand(_with_defaults(tree), origin)
+    tree, problems = _expand(tree, origin)
     problems += [f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED]
     if problems:
         raise ConfigError("\n".join(problems), hint)
@@ -190,13 +191,27 @@ def _lines(node: yaml.Node | None, key: Path_ = ()) -> Iterator[tuple[Path_, int
             yield from _lines(item, (*key, index))
 
 
-def _with_defaults(tree: dict[str, Any]) -> dict[str, Any]:
-    """The sections that have to stand: `data` so that its missing key is named, the API key's reference."""
+def _in_full(tree: dict[str, Any]) -> dict[str, Any]:
+    """The sections that have to stand, and short forms written out: `verifier: name`, a list of them, one formatter."""
     tree = {**tree, "data": {} if tree.get("data") is None else tree["data"]}
     sampler = tree.get("sampler")
     if sampler is None or (isinstance(sampler, dict) and sampler.get("api_key") is None):
-        tree = {**tree, "sampler": {**(sampler or {}), "api_key": Plain(_DEFAULT_API_KEY)}}
+        tree["sampler"] = {**(sampler or {}), "api_key": Plain(_DEFAULT_API_KEY)}
+    verifier = tree.get("verifier")
+    if isinstance(verifier, list):
+        verifier = {"type": "ensemble", "members": verifier}
+    if isinstance(verifier, dict) and isinstance(verifier.get("members"), list):
+        verifier = {**verifier, "members": [_typed(member) for member in verifier["members"]]}
+    if verifier is not None:
+        tree["verifier"] = _typed(verifier)
+    formatter = tree.get("formatter")
+    if formatter is not None:
+        tree["formatter"] = [_typed(item) for item in (formatter if isinstance(formatter, list) else [formatter])]
     return tree
+
+
+def _typed(item: Any) -> Any:
+    return {"type": item} if isinstance(item, str) else item
 
 
 def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, list[str]]:

@@ -154,19 +154,6 @@ class Config(Settings):
     formatter: Annotated[list[FormatterSettings], Field(min_length=1)] = [FormatterSettings()]
     shard: Shard = Shard()
 
-    @field_validator("verifier", mode="before")
-    @classmethod
-    def _a_name_is_a_verifier_and_a_list_an_ensemble(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return {"type": "ensemble", "members": value}
-        return {"type": value} if isinstance(value, str) else value
-
-    @field_validator("formatter", mode="before")
-    @classmethod
-    def _one_formatter_is_a_list(cls, value: Any) -> Any:
-        items = value if isinstance(value, list) else [value]
-        return [{"type": item} if isinstance(item, str) else item for item in items]
-
     @model_validator(mode="after")
     def _formatter_names_differ(self) -> Config:
         given = [item.name for item in self.formatter if item.name]

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from rsr_cli.errors import InputError
-from rsr_cli.reply import split_thinking
+from rsr_cli.reply import final_reply, split_thinking
 from rsr_cli.types import Group, Message, Rollout
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -46,6 +46,9 @@ class ScoredFormatter(BaseModel):
     def by_score(self, group: Group, *, best_first: bool) -> list[Candidate]:
         """All whose score is known, earlier first among equals."""
         scored = group.scored(with_reference=self.compares)
+        if self.reasoning != "inline":
+            # A response that is all thinking has no reply to write.
+            scored = [item for item in scored if final_reply(item[0].response)]
         return sorted(scored, key=lambda item: -item[1] if best_first else item[1])
 
     def assistant(self, rollout: Rollout) -> Message:

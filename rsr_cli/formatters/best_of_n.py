@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from rsr_cli.formatters.base import pair_schema, widest_pair
 from rsr_cli.formatters.sft import Sft
-from rsr_cli.types import Group
+from rsr_cli.types import REFERENCE, Group
 
 
 class BestOfN(Sft):
@@ -34,8 +35,8 @@ class BestOfN(Sft):
 
     def format(self, group: Group) -> list[dict[str, Any]]:
         if self.output == "best":
-            best = max(group.scored(), key=lambda item: item[1], default=None)
-            return [self.row(group, best)] if best else []
+            drawn = (item for item in self.by_score(group, best_first=True) if item[0].attempt.attempt != REFERENCE)
+            return [self.row(group, item) for item in islice(drawn, 1)]
         pair = widest_pair(self.by_score(group, best_first=True), self.by_score(group, best_first=False))
         if pair is None or pair[0][1] - pair[1][1] < self.min_margin:
             return []

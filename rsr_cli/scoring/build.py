@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ from rsr_cli.config.settings import Config, VerifierSettings
 from rsr_cli.scoring.scorer import JudgeScorer, PoolScorer, Scorer, owed_numbers
 from rsr_cli.store.shards import combined
 from rsr_cli.types import Group, Verdict
-from rsr_cli.verifiers.ensemble import Ensemble
+from rsr_cli.verifiers.ensemble import Ensemble, Member
 
 _ENSEMBLE = "ensemble"
-_MEMBER_KEYS = ("weight", "pass_threshold", "name")
 
 
 class ConfiguredScorer:
@@ -87,16 +86,23 @@ def member_settings(settings: VerifierSettings) -> dict[str, VerifierSettings]:
     if settings.type != _ENSEMBLE:
         return {settings.type: settings}
     ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
-    result: dict[str, VerifierSettings] = {}
+    return {
+        name: VerifierSettings.model_validate({"type": member.type, **(member.model_extra or {})})
+        for name, member in _named(ensemble)
+    }
+
+
+def _named(ensemble: Ensemble) -> Iterator[tuple[str, Member]]:
+    """The members with their names: the one given, else the type, numbered from the second on."""
+    taken: set[str] = set()
     for member in ensemble.members:
-        own = {key: value for key, value in member.items() if key not in _MEMBER_KEYS}
-        name = base = str(member.get("name") or member.get("type", "math-rlvr"))
+        name = base = member.name or member.type
         number = 1
-        while name in result:
+        while name in taken:
             number += 1
             name = f"{base}_{number}"
-        result[name] = VerifierSettings.model_validate(own)
-    return result
+        taken.add(name)
+        yield name, member
 
 
 def runs_in_processes(settings: VerifierSettings) -> bool:
@@ -120,10 +126,10 @@ def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
 def _fingerprint(settings: VerifierSettings) -> str:
     code = registry.code_digest("verifier", settings.type)
     if settings.type == _ENSEMBLE:
-        options = {key: value for key, value in settings.options.items() if key != "members"}
+        ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
+        parts = [(name, member.weight, member.pass_threshold) for name, member in _named(ensemble)]
         members = [_fingerprint(member) for member in member_settings(settings).values()]
-        weights = [[member.get(key) for key in _MEMBER_KEYS] for member in settings.options["members"]]
-        return combined([settings.type, repr(sorted(options.items())), repr(weights), code, *members])
+        return combined([settings.type, ensemble.combine, str(ensemble.seed), repr(parts), code, *members])
     factory = registry.find("verifier", settings.type)
     left_out = getattr(factory, "no_verdict_change", ())
     kept: dict[str, Any] = {

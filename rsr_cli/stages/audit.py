@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from rsr_cli.analysis.audit import Case, Disagreements, case_of, consensus_against_gold, gold_texts, outcome
+from rsr_cli.config.scalars import load_yaml
 from rsr_cli.config.settings import Config, VerifierSettings
 from rsr_cli.scoring.build import ConfiguredScorer, member_settings, runs_in_processes
 from rsr_cli.stages.analyze import thresholds
@@ -27,8 +28,8 @@ _AT_ONCE = 256
 def audit(session: Session, *, against: str | None = None) -> StageResult:
     """Write summary/audit.json and summary/audit_cases.jsonl.
 
-    `against` names a second verifier to compare with on the same rollouts; an ensemble's members are compared as
-    they stand.
+    `against` is a second verifier to compare with on the same rollouts, a type or a mapping in YAML as in the config;
+    an ensemble's members are compared as they stand.
     """
     session.require_rollouts()
     work = _Audit(session, against)
@@ -49,14 +50,16 @@ class _Audit:
         rules = [item for item in members.values() if runs_in_processes(item)]
         self._gold_checker = ConfiguredScorer(_with_verifier(session.config, rules[0])) if rules else None
         self._second = self._second_scorer(against) if against else None
-        self._names = (session.config.verifier.type, against) if against else tuple(members)[:2]
+        self._names = (session.config.verifier.type, f"against {against}") if against else tuple(members)[:2]
         self._bad_golds: list[Case] = []
         self._consensus: list[Case] = []
         self._disagreements = Disagreements(_PER_KIND)
         self._golds = 0
 
     def _second_scorer(self, against: str) -> ConfiguredScorer:
-        config = _with_verifier(self._session.config, VerifierSettings(type=against))
+        given = load_yaml(against)
+        settings = VerifierSettings.model_validate(given if isinstance(given, dict) else {"type": against})
+        config = _with_verifier(self._session.config, settings)
         check_components(config)
         return ConfiguredScorer(config, self._session.work_dir.cache)
 

@@ -30,7 +30,6 @@ from rsr_cli.types import Attempt, EndReason, Group, Sampler
 
 _FLUSH_S = 0.25
 _READ_AT_ONCE = 64
-_ASK_AGAIN = "rsr sample --retry-errors asks for them again"
 
 
 def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> StageResult:
@@ -58,7 +57,7 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
         result.counts = run.counts
         run.draw()
         result.counts = _totals(session) | {"new_attempts": run.counts["attempts"]}
-        _tell_of_failures(session, run.counts)
+        _tell_of_failures(session, result.counts)
     return result
 
 
@@ -225,17 +224,18 @@ def _totals(session: Session) -> dict[str, Any]:
     return {**numbers, "end_reasons": dict(reasons)}
 
 
-def _tell_of_failures(session: Session, drawn: dict[str, Any]) -> None:
-    """Warn of attempts that failed for good; BackendError where every one of this run did."""
-    if not drawn["errors"]:
+def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
+    """Warn of attempts that failed for good; BackendError where there is nothing else."""
+    if not counts["errors"]:
         return
     kinds: Counter[str] = Counter()
     for shard in session.work_dir.shards():
         kinds.update(most_common_errors(session.work_dir.rollout(shard)))
-    told = "; ".join(f"{count} x {printable(error)[:200]}" for error, count in kinds.most_common(3))
-    if drawn["errors"] == drawn["attempts"]:
-        raise BackendError(f"every one of {drawn['attempts']} attempts failed: {told}", _ASK_AGAIN)
-    session.progress.warn(f"{drawn['errors']} of {drawn['attempts']} attempts failed for good: {told}. {_ASK_AGAIN}")
+    told = "; ".join(f"{count} x {printable(error)[:200].rstrip('.')}" for error, count in kinds.most_common(3))
+    hint = f"rsr sample -w {session.work_dir.root} --retry-errors asks for them again"
+    if counts["errors"] == counts["attempts"]:
+        raise BackendError(f"every one of {counts['attempts']} attempts failed: {told}", hint)
+    session.progress.warn(f"{counts['errors']} of {counts['attempts']} attempts failed for good: {told}. {hint}")
 
 
 def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:

@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow.compute as pc
+
 from rsr_cli.scoring.build import ConfiguredScorer, verifier_fingerprint
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
@@ -15,7 +17,7 @@ from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.groups import is_scored, read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
-from rsr_cli.types import Group, Prompt, Verdict
+from rsr_cli.types import REFERENCE, Group, Prompt, Verdict
 
 _OPEN_GROUPS = 512
 _EXAMPLES = 10
@@ -179,8 +181,9 @@ class _Earlier:
 def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
     statuses: Counter[str] = Counter()
     for shard in numbers:
-        for batch in shards.read_batches(session.work_dir.score(shard), ["status"]):
-            statuses.update(batch["status"].to_pylist())
+        for batch in shards.read_batches(session.work_dir.score(shard), ["status", "attempt"]):
+            drawn = batch.filter(pc.not_equal(batch["attempt"], REFERENCE))
+            statuses.update(drawn["status"].to_pylist())
     return {
         "rollouts": statuses.total(),
         **{name: statuses[name] for name in ("scored", "no_answer", "timeout", "error")},

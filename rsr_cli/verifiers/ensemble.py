@@ -6,7 +6,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,13 +16,23 @@ Scores = Mapping[int, float]
 """One member's known scores by attempt; an attempt that it could not score is not there: the member abstains."""
 
 
+class Member(BaseModel):
+    """A verifier as in `verifier`, every other key being an option of its own, and its part in the ensemble."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    type: str
+    name: str | None = None
+    weight: float = Field(1.0, ge=0)
+    pass_threshold: float = 1.0
+
+
 class Ensemble(BaseModel):
     """The options of an ensemble. The scoring layer asks its members, `verdicts` makes one of theirs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    members: list[dict[str, Any]] = Field(min_length=1)
-    """Verifiers as in `verifier`, each with a `weight` (1.0), a `pass_threshold` (1.0) and a `name` (its type)."""
+    members: list[Member] = Field(min_length=1)
     combine: Literal["weighted", "mean", "min", "all_pass", "majority_vote"] = "weighted"
     """`weighted`: the weighted mean of the scores. `mean`: of scores stretched to 0..1 within the group. `min`: the
     lowest. `all_pass`: 1.0 where every member's score reaches its pass_threshold. `majority_vote`: see below."""
@@ -49,8 +59,8 @@ class Ensemble(BaseModel):
             return self._majority(prompt_id, known, attempts)
         if self.combine == "mean":
             known = [_stretched(scores) for scores in known]
-        weights = [float(member.get("weight", 1.0)) for member in self.members]
-        thresholds = [float(member.get("pass_threshold", 1.0)) for member in self.members]
+        weights = [member.weight for member in self.members]
+        thresholds = [member.pass_threshold for member in self.members]
         result: dict[int, float] = {}
         for number in attempts:
             present = [index for index, scores in enumerate(known) if number in scores]

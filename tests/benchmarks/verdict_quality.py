@@ -1,0 +1,65 @@
+"""How often the rule verifiers err on labelled real answers, per source, in percent.
+
+    python tests/benchmarks/verdict_quality.py [FOLDER]
+
+FOLDER holds math_dev.jsonl and mcq_dev.jsonl (by default ../shared/verifier-data beside the project). Beside the
+figures stand the best baselines of its README. Nothing to measure is no failure: the data is not part of the project.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from rsr_cli.executors.process_pool import ProcessPool
+from rsr_cli.reply import final_reply
+
+FILES = {"math_dev.jsonl": "math-rlvr", "mcq_dev.jsonl": "mcq-rlvr"}
+BASELINES = {
+    "math-rlvr": "best baseline (Math-Verify, boxed gold): 94.0 / 4.1 / 7.4",
+    "mcq-rlvr": "best baselines: last letter 84.8 / 13.2 / 17.8, last bracketed letter 77.0 / 2.4 / 50.2",
+}
+
+
+def main(folder: Path) -> None:
+    for name, verifier in FILES.items():
+        path = folder / name
+        if not path.exists():
+            print(f"{path} is not here: nothing to measure")
+            continue
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        with ProcessPool((verifier, {}), workers=None, time_limit=10, memory_limit_mb=4096) as pool:
+            verdicts = pool.map(
+                (final_reply(record["response"]) or "", {"answer": record["gold"], "options": record.get("options")})
+                for record in records
+            )
+            report(verifier, records, [verdict.score == 1.0 for verdict in verdicts])
+
+
+def report(verifier: str, records: list[dict[str, Any]], accepted: list[bool]) -> None:
+    groups: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    for record, verdict in zip(records, accepted, strict=True):
+        outcome = (bool(record["label"]), verdict)
+        groups[record["source"]].append(outcome)
+        groups["~all"].append(outcome)
+        groups["~of these policy" if record.get("policy") else "~all but policy"].append(outcome)
+    print(f"{verifier}: accuracy / false accept / false reject; {BASELINES[verifier]}")
+    for name in sorted(groups):
+        outcomes = groups[name]
+        wrong, right = [v for label, v in outcomes if not label], [v for label, v in outcomes if label]
+        good = sum(label == verdict for label, verdict in outcomes)
+        print(
+            f"  {name.lstrip('~'):24}{len(outcomes):6}{100 * good / len(outcomes):7.1f} "
+            f"/ {share(sum(wrong), len(wrong))} / {share(len(right) - sum(right), len(right))}"
+        )
+
+
+def share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} ({part})" if whole else "-"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[3] / "shared/verifier-data")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
+from rsr_cli.clients.bodies import read_body
 from rsr_cli.clients.failures import Failure, Fault, ServerError, error_in, failure_of_error
 
 # What servers call an end that OpenAI calls "stop" or "length".
@@ -49,7 +47,7 @@ class Answer:
 
 def read_answer(body: bytes) -> Answer:
     """Raises a Failure where the body is not JSON, tells of an error, or holds no sound choice."""
-    document = _parse(body)
+    document = read_body(body)
     choices = document.get("choices") if isinstance(document, dict) else None
     if not isinstance(choices, list) or not choices:
         error = error_in(document)
@@ -117,20 +115,6 @@ def _join_parts(parts: list[Any], reasoning: Any) -> tuple[str | None, Any]:
         else:
             texts.append(str(part.get("text") or ""))
     return ("".join(texts) if texts else None), reasoning or "".join(thoughts) or None
-
-
-def _parse(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        pass
-    # The standard parser takes what orjson does not and servers do send: NaN log-probabilities, half a surrogate pair.
-    try:
-        text = json.dumps(json.loads(body.decode("utf-8", "replace")), ensure_ascii=False)
-        return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-    except (ValueError, RecursionError):
-        kind = "an HTML page" if body.lstrip()[:1] == b"<" else "not whole JSON"
-        raise Failure(Fault.SERVER, f"the answer is {kind}") from None
 
 
 def _failure_in_200(error: ServerError) -> Failure:

@@ -7,8 +7,7 @@ import base64
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from yarl import URL
@@ -45,10 +44,11 @@ class Dialect:
 class Endpoint:
     """One base URL: where it is, how it does, and what it was found to take."""
 
-    def __init__(self, base_url: str, api_key: str, section: str) -> None:
-        url = _parse(base_url, f"{section}.base_url")
-        path = url.path.rstrip("/")
-        self.name = str(URL.build(scheme=url.scheme, host=url.host or "", port=url.explicit_port, path=path))
+    def __init__(self, base_url: str, path: str, api_key: str, section: str) -> None:
+        """`path` is put behind the base URL, which may already end in it. Raises ConfigError."""
+        url = _parse(base_url, path, f"{section}.base_url")
+        base = url.path.rstrip("/")
+        self.name = str(URL.build(scheme=url.scheme, host=url.host or "", port=url.explicit_port, path=base))
         """The URL without user-info and query, which may hold secrets: the only form that may be shown."""
         self.headers = {"Content-Type": "application/json"}
         if api_key:
@@ -56,8 +56,7 @@ class Endpoint:
         elif url.user is not None:
             credentials = base64.b64encode(f"{url.user}:{url.password or ''}".encode())
             self.headers["Authorization"] = f"Basic {credentials.decode()}"
-        path = path if path.endswith("/chat/completions") else f"{path}/chat/completions"
-        self.url = url.with_user(None).with_path(path, keep_query=True)
+        self.url = url.with_user(None).with_path(base.removesuffix(path) + path, keep_query=True)
         self.dialect = Dialect()
         self.in_flight = 0
         self.successes = 0
@@ -68,22 +67,6 @@ class Endpoint:
         """A rest after failures or a rate limit, or when a dead one is tried again."""
         self.last_error = ""
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-
-    def succeeded(self, dialect: Dialect) -> None:
-        """An answer came, to a request in this dialect."""
-        self.successes += 1
-        self.failures_in_a_row = 0
-        if dialect is not self.dialect:
-            self._learn(dialect)
-        self.responded()
-
     def responded(self) -> None:
         """Something came back, be it an error: it is there."""
         if self.down_since is not None:
@@ -91,10 +74,15 @@ class Endpoint:
             self.down_since = None
             self.not_before = 0.0
 
-    def ignores_n(self) -> None:
-        self._learn(replace(self.dialect, n=False))
+    def succeeded(self) -> None:
+        """A whole answer came."""
+        self.successes += 1
+        self.failures_in_a_row = 0
 
-    def _learn(self, dialect: Dialect) -> None:
+    def learn(self, dialect: Dialect) -> None:
+        """It takes this dialect."""
+        if dialect is self.dialect:
+            return
         known, self.dialect = self.dialect, self.dialect.common(dialect)
         if known.n and not self.dialect.n:
             log.info("%s does not take n: each attempt is a request of its own", self.name)
@@ -125,11 +113,11 @@ class Endpoint:
 class Endpoints:
     """Picks an endpoint for a request, and says when waiting for one has no more sense."""
 
-    def __init__(self, base_urls: Sequence[str], api_key: str, policy: RetryPolicy, section: str) -> None:
+    def __init__(self, base_urls: Sequence[str], path: str, api_key: str, policy: RetryPolicy, section: str) -> None:
         api_key = api_key.strip()
         if not (api_key.isascii() and api_key.isprintable()):
             raise ConfigError(f"{section}.api_key has characters that no HTTP header can carry")
-        self._all = [Endpoint(url, api_key, section) for url in base_urls]
+        self._all = [Endpoint(url, path, api_key, section) for url in base_urls]
         self._policy = policy
         self._section = section
 
@@ -187,8 +175,7 @@ class Endpoints:
         )
 
 
-def _parse(base_url: str, key: str) -> URL:
-    hint = "give the part before /chat/completions, such as http://localhost:8000/v1"
+def _parse(base_url: str, path: str, key: str) -> URL:
     try:
         url = URL(base_url.strip())
         valid = url.scheme in ("http", "https") and bool(url.host)
@@ -197,7 +184,10 @@ def _parse(base_url: str, key: str) -> URL:
     if not valid:
         # The value is not shown: what can't be parsed can't be stripped of its password.
         shown = "" if "@" in base_url or "?" in base_url else f" {base_url!r}"
-        raise ConfigError(f"{key}:{shown} is not an http or https URL", hint)
+        raise ConfigError(
+            f"{key}:{shown} is not an http or https URL",
+            f"give the part before {path}, such as http://localhost:8000/v1",
+        )
     return url
 
 

@@ -41,7 +41,11 @@ class Fault(Enum):
 
 
 class Failure(Exception):
-    """One request that failed. `message` is fit to be shown, `wait_s` is the server's own hint."""
+    """One request that failed. `message` is fit to be shown, `wait_s` is the server's own hint.
+
+    `hint` is for the user, with {section} and {path} to be filled in. `timed_out` says that the server was too slow,
+    to us or to a proxy before it.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class Failure(Exception):
         param: str = "",
         hint: str | None = None,
         wait_s: float | None = None,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -60,6 +65,7 @@ class Failure(Exception):
         self.param = param
         self.hint = hint
         self.wait_s = wait_s
+        self.timed_out = timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +111,9 @@ def failure_of_response(status: int, headers: Mapping[str, str], body: bytes) ->
 def failure_of_error(status: int, error: ServerError, wait_s: float | None = None) -> Failure:
     """The failure that an error object tells of, under its HTTP status or, in the body of a 200, its own code."""
     fault, hint = _judge(status, error)
+    late = status in (408, 504)
     message = f"HTTP {status}: {error.message}" if error.message else f"HTTP {status}"
-    return Failure(fault, message, status=status, param=error.param, hint=hint, wait_s=wait_s)
+    return Failure(fault, message, status=status, param=error.param, hint=hint, wait_s=wait_s, timed_out=late)
 
 
 def failure_of_connection(error: Exception) -> Failure:
@@ -135,7 +142,8 @@ def _judge(status: int, error: ServerError) -> tuple[Fault, str | None]:
     if status in (404, 405) and not _NO_MODEL.search(text):
         return (
             Fault.PATH,
-            "check {section}.model, and that {section}.base_url ends where /chat/completions begins (/v1)",
+            "check {section}.model, that the server has {path}, and that {section}.base_url is the part before it "
+            "(such as http://localhost:8000/v1)",
         )
     if _FILTERED.search(text):
         return Fault.FILTERED, None

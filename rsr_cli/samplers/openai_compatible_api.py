@@ -61,6 +61,8 @@ class OpenaiCompatibleApi:
                 params=_params(settings),
                 concurrent_requests=settings.concurrent_requests,
                 timeout=settings.timeout,
+                section="sampler",
+                once_mended="run the same command again; rsr sample --retry-errors asks again for these",
             ),
             policy or RetryPolicy(max_retries=settings.max_retries, outage_patience=max(120.0, settings.timeout)),
         )

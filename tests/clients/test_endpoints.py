@@ -11,6 +11,7 @@ from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import BackendUnavailable, ConfigError
 
 ONE, TWO = "http://one/v1", "http://two/v1"
+CHAT = "/chat/completions"
 
 
 @pytest.mark.parametrize(
@@ -26,47 +27,53 @@ ONE, TWO = "http://one/v1", "http://two/v1"
     ],
 )
 def test_where_requests_go_and_what_is_shown(base_url: str, url: str, name: str) -> None:
-    endpoint = Endpoint(base_url, "", "sampler")
+    endpoint = Endpoint(base_url, CHAT, "", "sampler")
     assert (str(endpoint.url), endpoint.name) == (url, name)
 
 
 @pytest.mark.parametrize("base_url", ["", "localhost:8000", "embedded", "ftp://h/v1", "http://", "http://me:pw@:x/v1"])
 def test_what_is_no_url_is_refused(base_url: str) -> None:
     with pytest.raises(ConfigError, match=r"^judge\.base_url") as caught:
-        Endpoint(base_url, "", "judge")
+        Endpoint(base_url, CHAT, "", "judge")
     assert "pw" not in str(caught.value)
 
 
+def test_another_api_is_named_where_a_url_is_refused() -> None:
+    assert str(Endpoint("http://h/classify/", "/classify", "", "verifier").url) == "http://h/classify"
+    with pytest.raises(ConfigError, match="give the part before /classify"):
+        Endpoint("localhost", "/classify", "", "verifier")
+
+
 def test_the_key_goes_before_the_user_of_the_url() -> None:
-    assert Endpoint("http://me:pw@h", "", "sampler").headers["Authorization"] == "Basic bWU6cHc="
-    assert Endpoint("http://me:pw@h", "key", "sampler").headers["Authorization"] == "Bearer key"
-    assert "Authorization" not in Endpoint("http://h", "", "sampler").headers
+    assert Endpoint("http://me:pw@h", CHAT, "", "sampler").headers["Authorization"] == "Basic bWU6cHc="
+    assert Endpoint("http://me:pw@h", CHAT, "key", "sampler").headers["Authorization"] == "Bearer key"
+    assert "Authorization" not in Endpoint("http://h", CHAT, "", "sampler").headers
 
 
 async def test_the_least_busy_is_picked() -> None:
-    endpoints = Endpoints([ONE, TWO], "", RetryPolicy(), "sampler")
+    endpoints = Endpoints([ONE, TWO], CHAT, "", RetryPolicy(), "sampler")
     first, second = endpoints
-    with first.one_more():
-        assert await endpoints.pick() is second
-        with second.one_more(), second.one_more():
-            assert await endpoints.pick() is first
+    first.in_flight = 1
+    assert await endpoints.pick() is second
+    second.in_flight = 2
+    assert await endpoints.pick() is first
 
 
 async def test_a_dead_one_is_left_out_and_tried_again_by_one_request() -> None:
     policy = RetryPolicy(first_wait=0.02)
-    endpoints = Endpoints([ONE, TWO], "", policy, "sampler")
+    endpoints = Endpoints([ONE, TWO], CHAT, "", policy, "sampler")
     first, second = endpoints
     first.unreachable(now(), "refused", policy)
     assert {await endpoints.pick() for _ in range(5)} == {second}
     first.not_before = 0.0
     assert [await endpoints.pick() for _ in range(3)] == [first, second, second]
-    first.succeeded(Dialect())
+    first.responded()
     assert first.down_since is None
 
 
 async def test_patience_ends_when_all_are_dead() -> None:
     policy = RetryPolicy(first_wait=0.01, startup_patience=5, outage_patience=100)
-    endpoints = Endpoints([ONE, TWO], "", policy, "sampler")
+    endpoints = Endpoints([ONE, TWO], CHAT, "", policy, "sampler")
     first, second = endpoints
     first.unreachable(now() - 50, "refused", policy)
     endpoints.check_patience()

@@ -79,6 +79,11 @@ def test_the_code_decides_where_the_words_do_not(status: int, code: str, fault: 
         assert failure_of_response(status, {}, body).fault is fault
 
 
+@pytest.mark.parametrize(("status", "late"), [(408, True), (504, True), (500, False), (503, False), (400, False)])
+def test_a_server_that_was_too_slow(status: int, late: bool) -> None:
+    assert failure_of_response(status, {}, b"").timed_out is late
+
+
 def test_an_html_page_is_told_by_its_words() -> None:
     body = b"<html><style>b {color: red}</style><h1>502 Bad Gateway</h1><p>nginx</html>"
     failure = failure_of_response(502, {}, body)

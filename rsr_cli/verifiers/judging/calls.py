@@ -155,8 +155,7 @@ class LlmOptions(Settings):
             try:
                 text = await self._ask_until_readable(prompt, read, call)
             except Failure as failure:
-                assert self._client is not None
-                call.failure = "timeout" if self._client.timed_out(failure) else "error"
+                call.failure = "timeout" if failure.timed_out else "error"
                 call.why = failure.message
             except Unreadable as error:
                 call.failure = "error"
@@ -218,7 +217,6 @@ class LlmOptions(Settings):
             params=self._params(),
             concurrent_requests=self.concurrent_requests,
             timeout=self.timeout,
-            section="verifier",
         )
 
     def _policy(self) -> RetryPolicy:

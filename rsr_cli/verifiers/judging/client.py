@@ -19,7 +19,6 @@ class SchemaClient:
     """An async context. With no schema it is a plain client."""
 
     def __init__(self, settings: ChatSettings, schema: dict[str, Any] | None, policy: RetryPolicy) -> None:
-        self._timeout = settings.timeout
         self._plain = ChatClient(settings, policy)
         self._bound = self._plain
         if schema is not None:
@@ -62,7 +61,3 @@ class SchemaClient:
             log.info("the judge's server takes no JSON schema: it is asked without one")
             self._client = self._plain
         return answer
-
-    def timed_out(self, failure: Failure) -> bool:
-        """The server was too slow, to us or to a proxy before it."""
-        return failure.status in (408, 504) or failure.message == f"no whole answer within {self._timeout:g} s"

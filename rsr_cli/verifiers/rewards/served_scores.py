@@ -10,7 +10,7 @@ from typing import Any, Literal
 from jinja2 import TemplateError
 
 from rsr_cli.clients.failures import Failure
-from rsr_cli.clients.json_posts import JsonClient, PostSettings, TimedOut
+from rsr_cli.clients.json_posts import JsonClient, PostSettings
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import ConfigError
 from rsr_cli.types import Message
@@ -69,10 +69,8 @@ class ServedModel:
             raise NoScoreError(f"the chat template refuses the conversation: {error}") from error
         try:
             return await self._client.post({"model": self._model, **fields, **self._extra_params}, self._read)
-        except TimedOut as failure:
-            raise NoScoreError(failure.message, "timeout") from failure
         except Failure as failure:
-            raise NoScoreError(failure.message) from failure
+            raise NoScoreError(failure.message, "timeout" if failure.timed_out else "error") from failure
 
     def _read(self, document: Any) -> list[float]:
         try:

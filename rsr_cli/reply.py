@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 _NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think)"
-_CLOSE = re.compile(rf"</{_NAMES}>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-_OPEN = re.compile(rf"<{_NAMES}>|\[THINK\]|◁think▷", re.IGNORECASE)
+_CLOSE = re.compile(rf"</{_NAMES}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>", re.IGNORECASE)
+_OPEN = re.compile(rf"<{_NAMES}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>", re.IGNORECASE)
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>")
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_HINTS = ("</", "<t", "<T", "<r", "<R", "<s", "<S", "[THINK]", "[/THINK]", "[think]", "[/think]", "◁")
+_HINTS = ("</", "<t", "<T", "<r", "<R", "<s", "<S", "<|", "[THINK]", "[/THINK]", "[think]", "[/think]", "◁")
 """One of them stands in every tag; looking for them is far cheaper than the patterns."""
 _BARE_ANALYSIS = re.compile(r"analysis(?=[A-Z\"'])")
 

@@ -25,6 +25,9 @@ PIECES = [
     "1.", "1/", "1/2 ", "x=", "x = 1, ", "9^", "9^{", "9**", "2!", "\\%", "%", "5 cm ", " ", "\n", "\t", "\r\n", "a",
     "A", "é", "中", "\u0300", "\u200b", "\ud800", "ﷺ", "½", "²", "<think>", "</think>",
     "is ", "not ", "and ", "or ", "either ", "therefore, ", "I ", "it is ", "\\cdot ", "twenty ", "million ",
+    "the answer that is ", "5, so 6 ", "1:2:", "A and ", "only A ", "guess ", "wait, no, it's 5 ", "<b>", "<|end", "｜",
+    "\\newrow ", "{1 \\choose ", "\\begin{cases} ", "0.3333", "\\color{", "not but ", "yes. ", "(mod ", "5 p.m. ",
+    "答案 ",
 ]  # fmt: skip
 
 EXPLOSIVE = [

@@ -95,6 +95,30 @@ EQUAL = {
         ("c", "C"), ("odd", "\\text{odd}"), ("no solution", "\\text{No solution}"),
         ("True", "true"), ("\\text{Evelyn}", "Evelyn."), ("undefined", "\\text{undefined}"),
     ],
+    "converted": [
+        ("6 \\text{ km}", "6000 \\text{ m}"), ("3 hours", "180 minutes"), ("2.5 kg", "2500 g"),
+        ("6", "6 \\text{ km}"), ("25 cents", "0.25 dollars"), ("60^\\circ", "\\frac{\\pi}{3}"),
+        ("\\sin 30^\\circ", "0.5"), ("\\tan 45°", "1"),
+    ],
+    "time of the day": [
+        ("7:15 \\text{ p.m.}", "7:15 PM"), ("19:15", "7:15 pm"), ("7:15", "7:15 a.m."), ("9 \\text{ a.m.}", "9:00 AM"),
+    ],
+    "left out or beside": [
+        ("5 \\pmod{11}", "5"), ("x \\equiv 5 \\pmod{11}", "5"), ("5", "5 \\bmod 11"), ("\\textbf{(D)}\\ 30", "D"),
+        ("\\textbf{(D)}\\ 30", "30"), ("\\text{D. } 30", "30"), ("\\text{point } Q", "Q"), ("\\overline{PQ}", "PQ"),
+        ("8\\pi \\text{ square inches}", "8\\pi"), ("\\frac{2}{5} \\text{ of the pie}", "0.4"),
+    ],
+    "symbols in words": [
+        ("\\text{infinity}", "\\infty"), ("\\{\\}", "\\emptyset"), ("\\text{the empty set}", "\\varnothing"),
+        ("\\text{all integers}", "\\mathbb{Z}"), ("\\text{two-thirds}", "2/3"), ("\\text{one half}", "0.5"),
+        ("\\text{negative } 8", "-8"), ("\\text{There are no real roots}", "no real root"), ("No", "no"),
+    ],
+    "looks": [
+        ("\\color{blue}{31}", "31"), ("\\textcolor{red}{31}", "31"), ("\\large{31}", "31"), ("31\\ ", "31"),
+        ("{6 \\choose 2}", "15"), ("0.666\\ldots", "2/3"), ("0.1666...", "1/6"),
+        ("\\begin{cases} x=4 \\\\ y=9 \\end{cases}", "(4,9)"), ("\\begin{aligned} n &= 31 \\end{aligned}", "31"),
+        ("\\begin{aligned} n &= 30 + 1 \\\\ &= 31 \\end{aligned}", "31"),
+    ],
 }  # fmt: skip
 
 UNEQUAL = {
@@ -145,6 +169,14 @@ UNEQUAL = {
     "text": [
         ("Monday", "Tuesday"), ("yes", "no"), ("D", "C"), ("even", "odd"), ("not odd", "odd"), ("undefined", "0"),
         ("A", "A, D"), ("Eve", "Evelyn"),
+    ],
+    "converted": [("6 \\text{ m}", "6 \\text{ km}"), ("30^\\circ", "\\frac{\\pi}{3}"), ("\\cos 60^\\circ", "\\frac13")],
+    "time of the day": [
+        ("7:15 a.m.", "7:15 p.m."), ("1:20 PM", "2:40 PM"), ("9 a.m.", "9 p.m."), ("19:15", "7:15 a.m."),
+    ],
+    "left out or beside": [
+        ("4 \\pmod{11}", "5"), ("5 \\pmod{11}", "5 \\pmod{12}"), ("\\textbf{(D)}\\ 30", "C"),
+        ("\\textbf{(D)}\\ 30", "31"), ("0.333", "1/3"), ("\\{0\\}", "\\emptyset"), ("PQ", "PR"),
     ],
 }  # fmt: skip
 

@@ -55,7 +55,26 @@ CHOSEN = [
     ("\\boxed{AC}", "AC"), ("\\boxed{\\text{A and C}}", "AC"), ("答案：A、C", "AC"),
     ("The correct options are (A) and (C).", "AC"), ("故选ACD", "ACD"), ("Answer: A, C, and D", "ACD"),
     ("A and C", "AC"), ("A, C", "AC"),
+    ("Both A and C.", "AC"), ("A, B, and D are correct.", "ABD"), ("A、C和D都正确。", "ACD"),
+    # weighed against the others
+    ("I'm going with B.", "B"), ("I'd say B.", "B"), ("My best guess is B.", "B"), ("If I had to guess, B.", "B"),
+    ("Only B satisfies this.", "B"), ("B seems most likely.", "B"), ("B is the only option that fits.", "B"),
+    ("A, C, and D can be eliminated, leaving B.", "B"), ("The answer is not A but B.", "B"), ("Probably B.", "B"),
+    ("Option B is correct because options A, C and D are not in France.", "B"), ("Both are true, so B.", "B"),
+    ("A、C、D错误，B正确。", "B"), ("The statement that is NOT true is B.", "B"), ("The exception is B.", "B"),
+    ("Answer: A. Actually, B.", "B"), ("答案是A。不对，应该是B。", "B"), ("不属于首都的是B", "B"),
+    ("I would say that A is true but B is the best answer.", "B"), ("我认为是B", "B"),
+    ("The answer is B. Actually, A and D are also plausible but less so.", "B"),
+    # marked, labelled, in data
+    ("✅ **B. Paris**", "B"), ("> **B**", "B"), ("- B", "B"), ("→ B", "B"), ("«B»", "B"), ("B!", "B"), ("B项", "B"),
+    ("<final_answer>B</final_answer>", "B"), ('{"answer_choice": "B"}', "B"), ('{"correct_option": "B"}', "B"),
+    ("Verdict: B", "B"), ("Select B.", "B"), ("The correct letter is B.", "B"), ("Correct answer → B", "B"),
+    ("B<｜end▁of▁sentence｜>", "B"), ("The answer is <b>B</b>.", "B"),
+    ("La respuesta correcta es la opción B.", "B"), ("Die korrekte Antwort lautet B.", "B"), ("Jawaban: B", "B"),
+    ("A resposta correta é a letra B.", "B"), ("Đáp án đúng là B.", "B"), ("उत्तर: B", "B"), ("正确答案就是B。", "B"),
+    ("最符合题意的是B。", "B"), ("我会选择B。", "B"), ("**答案**：B", "B"),
     # thinking, and questions that the model invented
+    ("(B) Paris\n\nQ: Where?\n(A) Rome\nA: The answer is (A).", "B"),
     ("<think>The answer is A.</think>The answer is B.", "B"),
     ("The answer is (B).\n\nQuestion:\nWhat?\nOptions:\nA. x\nB. y\nAnswer: The answer is (C).", "B"),
     ("B\n\nQuestion: next\nAnswer: C", "B"),
@@ -72,7 +91,9 @@ NOT_CHOSEN = [
     ("<think>So B.</think>", "B"), ("Answer: a good idea", "A"), ("The answer is a matter of taste", "A"),
     ("Solution: None of the choices (A, B, C, or D) are correct.", "A"), ("The answer is Berlin", "B"),
     ("\\boxed{5}", "E"),
-    ("The answer is A-level material", "A"),
+    ("The answer is A-level material", "A"), ("The answer is J.K. Rowling.", "J"), ("The answer is H₂O.", "H"),
+    ("The answer can't be B.", "B"), ("We can eliminate B.", "B"), ("Let's look at option B. It says that", "B"),
+    ("First, consider option B. This option says that the capital, which", "B"), ("\\boxed{?}", "A"),
 ]  # fmt: skip
 
 WRONG = [
@@ -120,6 +141,21 @@ def test_the_text_of_an_option_stands_for_its_letter(response: str, gold: str) -
 def test_the_letter_wins_over_the_text() -> None:
     assert _verdict("The answer is A. Paris", "A", CITIES).score == 1.0
     assert _verdict("The answer is A. Paris", "B", CITIES).score == 0.0
+
+
+@pytest.mark.parametrize(
+    "response",
+    ["So the total is 24.", "x = 24", "The answer is 24 apples.", "$\\boxed{\\frac{48}{2}}$", "She pays $24.00."],
+)
+def test_the_value_of_an_option_stands_for_its_letter(response: str) -> None:
+    options = ["12", "$24", "36", "None of these"]
+    assert _verdict(response, "B", options).score == 1.0
+    assert _verdict(response, "A", options).score == 0.0
+
+
+def test_yes_and_no_stand_for_their_letters() -> None:
+    assert _verdict("No, the study found none.", "B", ["yes", "no", "maybe"]).score == 1.0
+    assert _verdict("No, the study found none.", "A", ["yes", "no", "maybe"]).score == 0.0
 
 
 def test_text_that_names_several_options_is_no_choice() -> None:

@@ -62,6 +62,24 @@ FOUND = [
     ("The answer is 4.\n\nQuestion: what is 2+3?\nThe answer is 5.", "4"), ("#### 4\n\nProblem: 2+3\n#### 5", "4"),
     ("\\boxed{4}<|im_end|>\n<|im_start|>user\n\\boxed{5}", "4"), ("Answer: 4\nHuman: and 2+3?\nAnswer: 5", "4"),
     ("Q: what?\nA: 4\n\nQ: next?\nA: 5", "4"),
+    ("The answer is 4.\n\nExample 2: 2+3\nThe answer is 5.", "4"), ("4\n\nQ: 2+3?\nA: 5", "4"),
+    ("The answer is 4.<|endoftext|>The answer is 5.", "4"), ("The answer is 4<｜end▁of▁sentence｜>", "4"),
+    # corrected
+    ("The answer is 41.\n\nCorrection: 43", "43"), ("The answer is 41. Actually, it should be 43.", "43"),
+    ("The answer is 41. Wait, no, it's 43.", "43"), ("The answer is 43, not 41.", "43"),
+    ("The answer is $43, not $41.", "43"),
+    # money is no math, and a time or a ratio is one value
+    ("She makes 9 * $3 = $27.", "27"), ("It costs $20 a day, so in 3 days she pays $60.", "60"),
+    ("The bus leaves at 6:45 AM.", "6:45 AM"), ("The ratio is 5:8.", "5:8"), ("The area is 16π cm².", "16\\pi"),
+    ("The answer is minus 6.", "-6"), ("The answer is 43!", "43"), ("The answer is 6 million.", "6000000"),
+    # yes and no
+    ("Yes, the number is prime.", "yes"), ("No, 51 is not prime.", "no"), ("Answer: No", "no"),
+    # data and markup
+    ('{"answer": [3, 4]}', "3,4"), ('{"answer": true}', "yes"), ('{"answer": 2e5}', "200000"),
+    ("Answer:\n```\n43\n```", "43"), ("The answer is <b>43</b>.", "43"), ("Answer → 43", "43"),
+    # other languages
+    ("Respuesta: 43\n\nHay 2 formas de verlo.", "43"), ("Die Antwort lautet 43.", "43"), ("정답은 43입니다.", "43"),
+    ("Итак, ответ: 43 яблока.", "43"), ("所以 $m$ 的值为 $2$ 或 $3$。", "2,3"), ("故选：B", "B"),
 ]  # fmt: skip
 
 WRONG = [
@@ -76,6 +94,12 @@ WRONG = [
     ("I am not sure whether it is 5 or 6.", "6"),
     ("AZYUK2A", "2"), ("\\boxed{x+1}", "1"), ("The answer is between 5 and 7.", "5"), ("step 5 of the proof", "7"),
     ("{\"answer\": null}", "0"), ("The answer cannot be determined.", "0"),
+    # cut off after an earlier number
+    ("We first note 42 apples. Then we need", "42"), ("To solve the problem with 42 apples, let's first", "42"),
+    ("We have $x + 42 = 84$. Subtracting 42 from both sides gives", "42"),
+    ("There are 42 apples, but I need more information to continue.", "42"),
+    ("The answer is 41. Actually, it should be 43.", "41"), ("The answer is 42 million.", "42"),
+    ("<|begin_of_thought|>\\boxed{42}", "42"), ("It costs $20 a day, so in 3 days she pays $60.", "20"),
 ]  # fmt: skip
 
 

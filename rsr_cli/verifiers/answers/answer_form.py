@@ -102,7 +102,8 @@ _CONDITION = re.compile(r"\s*[a-z]\s*(?:\\in\s*\\reals\s*)?(?:\||:)\s*")
 _CALCULATION = re.compile(r"=|\d\s*[-+*/]\s*[\d(]")
 _THOUSANDS = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _WITH_UNIT = re.compile(
-    r"(.*[\d})!%])\s*((?:square |cubic |sq\.? )?[a-zA-Z]{3,}(?:[ /][a-zA-Z]+){0,3})(?:\s*\^\s*\{?\s*[23]\s*\}?)?\.?"
+    r"(.*(?:[\d})!%]|\\pi))\s*((?:of |square |cubic |sq\.? )?[a-zA-Z]{3,}(?:[ /][a-zA-Z]+){0,3})"
+    r"(?:\s*\^\s*\{?\s*[23]\s*\}?)?\.?"
 )
 _PROSE_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]{3,}")
 _NO_PROSE = FUNCTIONS | {"sqrt", "arcsin", "arccos", "arctan", "pmod", "mod", "inf"}

@@ -24,6 +24,7 @@ from rsr_cli.verifiers.answers.answer_form import (
     is_name,
     read_form,
 )
+from rsr_cli.verifiers.answers.beside import pairs, same_time
 from rsr_cli.verifiers.answers.evaluation import (
     FLOAT_NOISE,
     UnevaluableError,
@@ -36,8 +37,9 @@ from rsr_cli.verifiers.answers.evaluation import (
 from rsr_cli.verifiers.answers.expression import Node, UnreadableError, parse
 from rsr_cli.verifiers.answers.latex import normalise, squeezed
 from rsr_cli.verifiers.answers.quantities import Quantity
+from rsr_cli.verifiers.answers.units import worth
 
-_FILLERS = re.compile(r"^\s*(?:(?:on|in|at|by|the|an?|option|it is)\s+)+", re.IGNORECASE)
+_FILLERS = re.compile(r"^\s*(?:(?:on|in|at|by|the|an?|option|point|it is|there (?:is|are))\s+)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,9 @@ class Comparison:
             return False
         if squeezed(answer) == squeezed(gold):
             return True
-        return self._same(read_form(answer), read_form(gold))
+        if (same := same_time(answer, gold)) is not None:
+            return same
+        return any(self._same(read_form(ours), read_form(theirs)) for ours, theirs in pairs(answer, gold))
 
     def _same(self, answer: Form, gold: Form) -> bool:
         if answer == gold:
@@ -142,6 +146,11 @@ class Comparison:
     def _same_quantity(self, answer: Quantity, gold: Quantity) -> bool:
         if answer.decimal_comma and gold.digits == 0:
             return False  # "2,6" for 26 or 2
+        ours_worth, theirs_worth = worth(answer.unit), worth(gold.unit)
+        if ours_worth and theirs_worth and ours_worth != theirs_worth:
+            # Both say their unit: 5 km is 5000 m, and not 5 m. A unit that is left out is style.
+            scaled = answer.value * ours_worth[1], gold.value * theirs_worth[1]
+            return ours_worth[0] == theirs_worth[0] and close(*scaled, self.tolerance)
         if answer.percent and gold.percent:
             return self._same_number(answer, answer.value, gold, gold.value)
         return any(
@@ -218,8 +227,10 @@ class Comparison:
     def _same_value(self, answer: Form, gold: Form) -> bool:
         """Equal at several points, as far as both can be read; otherwise what Math-Verify says."""
         ours, theirs = _text_of(answer), _text_of(gold)
+        if ours.isalpha() and ours.upper() == theirs.upper():
+            return True
         if len(ours) == len(theirs) == 1 and ours.isalpha() and theirs.isalpha():
-            return ours.upper() == theirs.upper()
+            return False
         if _is_infinite(ours) or _is_infinite(theirs):
             return _infinity(ours) == _infinity(theirs)
         if not isinstance(answer, Number | Expression) or not isinstance(gold, Number | Expression):
@@ -250,6 +261,7 @@ def _digits(text: str) -> str:
 
 def _letters(text: str) -> str:
     text = _FILLERS.sub("", re.sub(r"\\[a-zA-Z]+", "", text))
+    text = re.sub(r"\b([Ss]olution|[Rr]oot)s\b", r"\1", text)
     return re.sub(r"[\W_]+", "", text.casefold())
 
 
@@ -273,7 +285,8 @@ def _is_percent(form: Number | Expression) -> bool:
 def _readings(form: Number | Expression) -> list[str]:
     """What is evaluated: a number without its unit, and with and without its percent sign."""
     if isinstance(form, Number):
-        return [f"{value.numerator}/{value.denominator}" for value in form.quantity.values()]
+        values = [f"{value.numerator}/{value.denominator}" for value in form.quantity.values()]
+        return [*values, f"{values[0]}*\\pi/180"] if "\\circ" in form.quantity.unit else values
     text = re.sub(r"^\s*USD\s*", "", form.text)
     return [text.rstrip("%"), text] if text.endswith("%") else [text]
 

@@ -30,6 +30,7 @@ _GREEK = frozenset(
     ["alpha", "beta", "gamma", "delta", "epsilon", "theta", "lambda", "mu", "nu", "rho", "sigma", "tau", "phi", "chi",
      "psi", "omega", "Delta", "Gamma", "Omega", "Phi", "Sigma", "ell", "zeta", "eta", "kappa", "xi", "hbar"]
 )  # fmt: skip
+_DEGREE: Node = ("quotient", ("constant", "pi"), ("number", Fraction(180)))
 _OPEN = {"(": ")", "[": "]", "{": "}", "\\lset": "\\rset"}
 
 
@@ -70,6 +71,7 @@ class _Reader:
         self._at = 0
         self._depth = 0
         self._bars = 0
+        self._calls = 0
 
     def peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
@@ -155,9 +157,11 @@ class _Reader:
             if token == "^":
                 self._at += 1
                 if self._take("\\circ"):
+                    node = self._degrees(node)
                     continue
                 if self.peek() == "{" and self._tokens[self._at + 1 : self._at + 3] == ["\\circ", "}"]:
                     self._at += 3
+                    node = self._degrees(node)
                     continue
                 node = ("power", node, self._argument())
             elif token == "!":
@@ -168,6 +172,10 @@ class _Reader:
                 node = ("quotient", node, ("number", Fraction(100)))
             else:
                 return node
+
+    def _degrees(self, node: Node) -> Node:
+        """Degrees as radians within a function; elsewhere the sign is style."""
+        return ("product", node, _DEGREE) if self._calls else node
 
     def _argument(self) -> Node:
         """What stands after ^ or a command: a group, a signed number or one symbol."""
@@ -265,7 +273,9 @@ class _Reader:
             base = self._argument()
         if self._take("^"):
             exponent = self._argument()
+        self._calls += 1
         argument = self._call_argument()
+        self._calls -= 1
         if exponent == ("negative", ("number", Fraction(1))) and function in _INVERSE:
             return ("call", _INVERSE[function], argument)
         node: Node = ("log", base, argument) if base else ("call", function, argument)

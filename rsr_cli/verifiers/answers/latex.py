@@ -29,7 +29,8 @@ _SPACES = re.compile(
 )
 _SIZES = re.compile(
     r"\\(?:left|right|bigg?|Bigg?|bigg?[lrm]|Bigg?[lrm]|middle)(?![a-zA-Z])\s*\.?(?=[\s()\[\]{}|\\<>.]|$)"
-    r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|boldsymbol|phantom|strut|nonumber|notag)(?![a-zA-Z])"
+    r"|\\(?:displaystyle|textstyle|scriptstyle|limits|nolimits|boldsymbol|phantom|strut|nonumber|notag"
+    r"|[lL]arge|LARGE|huge|Huge|small|normalsize)(?![a-zA-Z])"
 )
 _TEXT = re.compile(
     r"\\(?:text|textbf|textit|textrm|texttt|textsf|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|bm|operatorname\*?"
@@ -45,8 +46,18 @@ _RENAMED = {
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+)\s*")
 _MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[pbvBV]?matrix|array|smallmatrix)\}(?:\{[lcr| ]*\})?")
-_OVER = re.compile(r"\{([^{}]*)\\over ([^{}]*)\}")
+_OVER = re.compile(r"\{([^{}]{0,200})\\(over|choose) ([^{}]{0,200})\}")
+_ROWS = re.compile(r"\\(?:begin|end)\s*\{(?:cases|aligned|align\*?|gathered|split)\}")
+_COLOR = re.compile(r"\\(?:text)?color\s*\{\s*\w+\s*\}")
+_SEGMENT_NAME = re.compile(r"\\overline\s*\{\s*([A-Z]{2})\s*\}")
+_NEGATIVE = re.compile(r"\b(?:negative|minus)\s+(?=[\d\\$])", re.IGNORECASE)
+_WORDS = (
+    (re.compile(r"\binfinity\b", re.IGNORECASE), r"\\infty "),
+    (re.compile(r"\\lset\s*\\rset|\b(?:the )?empty set\b", re.IGNORECASE), r"\\emptyset "),
+    (re.compile(r"\b(?:the set of )?all integers\b", re.IGNORECASE), r"\\mathbb {Z}"),
+)
 _REALS = re.compile(r"\\mathbb\s*\{\s*R\s*\}|\\mathbb R|\\R(?![a-zA-Z])|\b(?:the set of )?all real numbers\b")
+_GOING_ON = re.compile(r"(?<![\d.])(\d{1,20}\.\d{0,20}?)(\d)\2{2,20}(?:\.\.\.|…|\\dots)")
 _REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\s*\{\s*(\d{1,20})\s*\}")
 _SHORT_FRAC = re.compile(r"\\frac\s*(\d|[a-zA-Z])\s*(\d|[a-zA-Z]|(?=\{))")
 _SHORT_FRAC_END = re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d|[a-zA-Z])")
@@ -58,7 +69,7 @@ _PYTHON_POWER = re.compile(r"(?<=[\w)])\s?\*\*\s?(?=[\w(-])")
 _TIGHT_COMMA = re.compile(r",\s*\\!\s*")
 _DELIMITERS = re.compile(r"\\[()\[\]]|\$+")
 _LEADING = " \t\r\n,;:*`\"'_"
-_TRAILING = _LEADING + "."
+_TRAILING = _LEADING + ".\\"
 
 
 def normalise(answer: str) -> str:
@@ -77,11 +88,16 @@ def normalise(answer: str) -> str:
     text = _TIGHT_COMMA.sub(",", text)
     text = _SIZES.sub(" ", _SPACES.sub(" ", text.replace("\\\\", "\\newrow ")))
     text = _DELIMITERS.sub(" ", text)
-    text = _unwrap_text(text)
+    text = _unwrap_text(_COLOR.sub(" ", text))
+    if _ROWS.search(text):
+        text = _as_list(text)
     text = _MATRIX.sub(lambda match: f"\\{match[1]}matrix ", text)
     text = _COMMAND.sub(lambda match: _command(match[1]), text)
-    text = _REPEATING.sub(_repeating, text)
-    text = _REALS.sub(r"\\reals ", _OVER.sub(r"\\frac{\1}{\2}", text))
+    text = _REPEATING.sub(_repeating, _GOING_ON.sub(r"\1\\overline{\2}", text))
+    text = _REALS.sub(r"\\reals ", _OVER.sub(_stacked, text))
+    for words, symbol in _WORDS:
+        text = words.sub(symbol, text)
+    text = _SEGMENT_NAME.sub(r"\1", _NEGATIVE.sub("-", text))
     text = _SHORT_FRAC.sub(_short_frac, text)
     text = _SHORT_FRAC_END.sub(r"\\frac\1{\2}", text)
     text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
@@ -122,6 +138,16 @@ def _unwrap_text(text: str) -> str:
             break
         text = unwrapped
     return text
+
+
+def _as_list(text: str) -> str:
+    """The rows of a system of equations with commas; a row that begins with = goes on with the one before."""
+    rows = [row.strip() for row in _ROWS.sub(" ", text).replace("&", " ").split("\\newrow")]
+    return "".join(row if row.startswith("=") else f", {row}" for row in rows if row)
+
+
+def _stacked(match: re.Match[str]) -> str:
+    return f"\\{'frac' if match[2] == 'over' else 'binom'}{{{match[1]}}}{{{match[3]}}}"
 
 
 def _command(name: str) -> str:

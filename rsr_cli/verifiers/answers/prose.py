@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 
-SEGMENT = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-"""A stretch of math; one of the groups holds it."""
+SEGMENT = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+"""A stretch of math; one of the groups holds it. A dollar sign before a digit closes none: $2 + $3 is money."""
 BOLD = re.compile(r"(?<![\w)*])\*\*([^*\n]{1,200})\*\*")
 _NUMBER = re.compile(
-    r"(?<![A-Za-z0-9_\\^.,])(?:[-−]\s?)?(?:[$€£¥]\s*)?[-−]?(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+\s*/\s*\d+|\d+(?:[.,]\d+)?|\.\d+)(?:\s*\\?%)?"
+    r"(?<![A-Za-z0-9_\\^.,])(?:(?:[-−]|\b(?:negative|minus)\b)\s?)?(?:[$€£¥]\s*)?[-−]?"
+    r"(?:\d{1,9}(?::\d{1,9}){1,3}(?:\s?[aApP]\.?[mM]\b)?"
+    r"|(?:\d+(?:,\d{3})+(?:\.\d+)?|\d+\s*/\s*\d+|\d+(?:[.,]\d+)?|\.\d+)(?:\s?π|√\d+)?|√\d+)"
+    r"(?:\s*\\?%|\s(?:hundred|thousand|million|billion|trillion)\b)?"
 )
-_STATES = re.compile(r"\b(?:is|are|was|were|be|equals|equal to|becomes)\b|=|≈|\\approx|:|为|是|得|等于|共|有")
-_COPULA = re.compile(r"\b(?:is|are)\b")
-_JOINED = re.compile(r"\b(?:and|or)\b|,\s")
+_STATES = re.compile(r"\b(?:is|are|was|were|be|equals|equal to|becomes)\b|=|≈|\\approx|:(?!\d)|为|是|得|等于|共|有")
+_COPULA = re.compile(r"\b(?:is|are)\b|为|是")
+_JOINED = re.compile(r"\b(?:and|or)\b|,\s|或|和|、")
+_CONSEQUENCE = re.compile(r"[,;]\s{1,3}(?:and\s)?(?:so|thus|hence|therefore|which means|meaning)\b")
 _ACTS = re.compile(
     r"\b(?:will|would|must|needs?|can|could|should|has|have|had|makes?|takes?|costs?|spends?|pays?|gets?|gives?|earns?|"
     r"contains?|requires?|there)\b"
@@ -22,7 +26,7 @@ _FILLER = re.compile(
     r"|at least|at most|the|a total of|:|`|\")*"
 )
 _VALUE = re.compile(r"[\d√π∞\\]")
-_WORD = re.compile(r"[a-zA-Z]{2}|[一-鿿]")
+_WORD = re.compile(r"[^\W\d_]{2}|[一-鿿]")
 _BETWEEN = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$(*\"])|(?<=\d[.!])\s+(?=[A-Z])|\n|[。！？]")
 MOST_CHARACTERS = 1_000
 
@@ -35,6 +39,8 @@ def is_prose(text: str) -> bool:
 def stated_value(text: str) -> str | None:
     """The number, math or bold text that the last sentence of `text` states; None where it states none or several."""
     sentence = last_sentence(text)
+    stated_so = [clause.end() for clause in _CONSEQUENCE.finditer(sentence) if _VALUE.search(sentence, clause.end())]
+    sentence = sentence[stated_so[-1] :] if stated_so else sentence
     if re.search(r"\beither\b|\d\W{0,4}\bor\b|或者", sentence):
         return None
     masked = SEGMENT.sub(lambda match: "\0" * len(match[0]), sentence)

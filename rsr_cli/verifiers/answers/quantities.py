@@ -47,6 +47,17 @@ _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
 _SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_PARTS = {
+    "half": 2,
+    "halve": 2,
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "eighth": 8,
+    "tenth": 10,
+}
 _SCALE_AFTER = re.compile(r"\s*(hundred|thousand|million|billion|trillion)\b\s*", re.IGNORECASE)
 
 
@@ -100,7 +111,10 @@ def read_number_words(text: str) -> Fraction | None:
     """The value of "twenty-one" or "one million", in words alone."""
     total = current = 0
     seen = False
-    for word in re.split(r"[\s-]+", text.lower().strip()):
+    words = re.split(r"[\s-]+", text.lower().strip())
+    if len(words) == 2 and words[0] in _ONES and (part := _PARTS.get(words[1].removesuffix("s"))):
+        return Fraction(_ONES[words[0]], part)
+    for word in words:
         if word in _ONES or word in _TENS:
             current += _ONES.get(word, 0) + _TENS.get(word, 0)
         elif word == "hundred" and seen:

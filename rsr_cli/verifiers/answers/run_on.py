@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 
 _NEXT_QUESTION = re.compile(
-    r"^[ \t]*(?:\#+\s*|\*\*)?(?:Question|Problem|Exercise|Human|User|Q|Input|Options)"
+    r"^[ \t]*(?:\#+\s*|\*\*)?(?:Next\s)?(?:Question|Problem|Exercise|Example|Human|User|Q|Input|Options)"
     r"(?:\s+\d+)?(?:\*\*)?\s*[:.](?:\*\*)?"
     r"|^[ \t]*\#+\s*(?:Instruction|Input|Question|Problem)\b"
     r"|^[ \t]*(?:题目|问题)\s*\d*\s*[:：]",
     re.MULTILINE,
 )
 _STATED = re.compile(
-    r"\banswer\b|\\boxed|答案|####|^A:|^[ \t]{0,6}\(?[A-Z]\)?[.)]?[ \t]{0,6}$|\bSolution\b|\b(?:option|choice)\b",
+    r"\banswer\b|\\boxed|答案|####|^A:|^[ \t]{0,6}\(?[A-Z]\)?[.)]?[ \t]{0,6}$|\bSolution\b|\b(?:option|choice)\b"
+    r"|\A\W{0,4}[A-Z][).:]\s|^[ \t]{0,6}[-$]{0,2}\d(?:[\d.,/]{0,30}\d)?%?[ \t]{0,6}$",
     re.IGNORECASE | re.MULTILINE,
 )
-_TURN = re.compile(r"<\|im_(?:start|end)\|>|<\|(?:eot_id|end_of_text|endoftext|start_header_id)\|>|</s>")
+_TURN = re.compile(r"<[|｜](?:im_|eot|end(?!_of_(?:box|thought))|start)[^<>|｜\n]{0,30}[|｜]>|</s>|<end_of_turn>")
+
+
+_TAG = re.compile(r"</?(?:b|strong|i|em|u|p|br|span|center|div)\s?/?>")
 
 
 def before_run_on(reply: str) -> str:
-    """The reply up to the first invented question that follows an answer; all of it where there is none."""
+    """The reply, without HTML, up to the first invented question that follows an answer; to its end without one."""
+    reply = _TAG.sub("", reply)
     turn = _TURN.search(reply)
     if turn and turn.start() > 0:
         reply = reply[: turn.start()]

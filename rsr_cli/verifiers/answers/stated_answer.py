@@ -19,31 +19,44 @@ _TURN = re.compile(r"answer|therefore|thus|hence|so\b|then|but|not\b|wait|instea
 _MARK = re.compile(
     r"\#{4}\s{0,6}:?"
     r"|<answer>"
-    r"|【答案】\s{0,6}[:：]?"
+    r"|(?:【答案】|故选)\s{0,6}[:：]?"
     r"|(?:最终|正确|最后)?(?:的)?(?:答案|结果)(?:应该|应)?\s{0,6}(?:\*\*)?\s{0,6}(?:是|为|等于|[:：])\s{0,6}[:：]?"
     r"|\b(?:final\s{1,6}|correct\s{1,6})?answers?\b(?!`)[^.\n:=]{0,40}?(?:\bis\b|\bare\b|:|=|\*\*|\n)\s{0,6}:?"
     r"|^[ \t]{0,6}A:\s"
     r"|\b(?:final|corrected)\s{1,6}(?:result|value)\b[^.\n:=]{0,40}?(?:\bis\b|:|=)\s{0,6}:?"
-    r"|^[ \t]{0,6}\**Answer\b\**",
+    r"|^[ \t]{0,6}\**Answer\b\**"
+    r"|\b(?:respuesta|réponse|antwort|endergebnis|risposta|resposta|ответ|jawaban|đáp án)\b[^.\n:=]{0,40}?"
+    r"(?:\b(?:es|est|ist|lautet|è|é|adalah|là)\b|:)"
+    r"|(?:정답|답)(?:은|:)|答え(?:は|[:：])"
+    r"|\bcorrection\b\s{0,6}:"
+    r"|\b(?:actually|wait|no)\b[^.\n\d]{0,20}?\bit(?:'s| is| should be)\s{0,6}(?=\W{0,5}\d|\W{0,4}\\)",
     re.IGNORECASE | re.MULTILINE,
 )
 _JSON = re.compile(
     r"[\"'\\]{1,3}(?:final[_ ])?answer[\"'\\]{1,3}\s{0,6}:\s{0,6}"
-    r"(\\?\"(?:[^\"\\]|\\.){0,2000}\"|-?\d[\d,._]*%?|\[[^\]]{0,500}\]|null)"
+    r"(\\?\"(?:[^\"\\]|\\.){0,2000}\"|-?\d[\d,._]*(?:[eE][-+]?\d+)?%?"
+    r"|\[[^\]]{0,500}\]|null|true|false)"
 )
 _SENTENCE_END = re.compile(
     r"(?<=[^\d\s.])[.!?](?=\s|$|\*|\"|<)|(?<=\d)\.(?=\s|$|\*|\"|<)|[。！？]|</answer>|<\||\n|\\?\"\s*(?:}|$|```)|\s\*\*\s*$"
 )
-_LEAD = re.compile(r"(?:[\s*:：\"'>_=]|\\\")*")
+_LEAD = re.compile(r"(?:```\w{0,20}\n|[\s*:：\"'>_=→]|\\\")*")
 _NOT_BUT = re.compile(r"not\b[^.\n]{0,40}?\bbut(?: rather)?\s+")
 _COPULA = re.compile(r"(?:\b(?:is|are|equals)\b|是|为)\s*")
 _SENTENCE = re.compile(r"[a-zA-Z]{2,} [a-zA-Z]{2,} ")
-_DENIES = re.compile(r"\b(?:is|are|was|were|do|does|did|can) not\b|n't\b|\bno (?:solution|answer|value|such)|cannot")
+_DENIES = re.compile(
+    r"\b(?:is|are|was|were|do|does|did|can) not\b|n't\b|\bno (?:solution|answer|value|such)|cannot"
+    r"|\bmore information\b|\bnot enough\b"
+)
+_PLANS = re.compile(r"\b[Ll]et(?:'s| us| me)\b")
+_YES = re.compile(r"\W{0,4}(yes|no)\b(?=[,.!:;]|\W*$)", re.IGNORECASE)
+_NOT_THAT = re.compile(r",\s(?:and\s)?not\s[^,.\n]{1,40}$")
 _ENDS = re.compile(r"[.!?。)\]\"*$}]$")
 _OPEN_JSON = re.compile(r"(?:```\w*\s*)?\{\s*[\"']reasoning[\"']")
 _CLOSING = re.compile(r"\"?\s*\}?\s*```\s*$|\"\s*\}\s*$")
 _UNFINISHED = re.compile(
-    r"(?:[-=,:;+(^_&{]|(?<!\*)\*|\b(?:is|are|the|of|and|or|a|to|so|by|for|with|we|that|in)|\\[a-z]+)\s*$"
+    r"(?:[-=,:;+(^_&{]|(?<!\*)\*|\b(?:is|are|the|of|and|or|a|to|so|by|for|with|we|that|in"
+    r"|gives|get|yields|have|has|from|on|at|into|equals|than|as|which|if|when|next|now)|\\[a-z]+)\s*$"
 )
 
 
@@ -85,6 +98,10 @@ def _explicit(text: str) -> FoundAnswer | None:
 
 def _unquoted(value: str) -> str:
     value = value.replace('\\"', '"') if value.startswith("\\") else value
+    if value.startswith("["):
+        return ", ".join(part.strip(" \"'") for part in value[1:-1].split(","))
+    if value in ("true", "false"):
+        return "yes" if value == "true" else "no"
     if not value.startswith('"'):
         return value
     try:
@@ -129,9 +146,9 @@ def _after(text: str, at: int) -> FoundAnswer | None:
 
 
 def _closing_at(text: str, closing: str, start: int) -> int:
-    """Where a math segment closes; \\$ is money."""
+    """Where a math segment closes; \\$ and $5 are money."""
     end = text.find(closing, start)
-    while end > 0 and closing[0] == "$" and text[end - 1] == "\\":
+    while end > 0 and closing[0] == "$" and (text[end - 1] == "\\" or text[end + 1 : end + 2].isdigit()):
         end = text.find(closing, end + 1)
     return end
 
@@ -160,8 +177,11 @@ def _from_text(text: str) -> FoundAnswer:
     text = text.strip().strip("*").strip()
     if boxes := last_boxes(text):
         return _from_boxes(text, boxes)
+    text = _NOT_THAT.sub("", text)
     value = stated_value(text) if is_prose(text) else None
-    return FoundAnswer(tuple(dict.fromkeys([text, value or text])))
+    yes = [match[1]] if (match := _YES.match(text)) else []
+    exclaimed = [text[:-1]] if re.fullmatch(r"\d{1,20}!", text) else []
+    return FoundAnswer(tuple(dict.fromkeys([text, value or text, *exclaimed, *yes])))
 
 
 def _implicit(reply: str) -> FoundAnswer | None:
@@ -181,7 +201,12 @@ def _implicit(reply: str) -> FoundAnswer | None:
         content = next(part for part in segments[-1].groups() if part)
         return FoundAnswer((content, content.rpartition("=")[2].strip(" .")))
     sentence = last_sentence(display)
-    if _DENIES.search(sentence) or (not _ENDS.search(text) and len(sentence) > 60):
+    if yes := _YES.match(sentence):
+        return _from_text(sentence) if not _DENIES.search(sentence) else FoundAnswer((yes[1],))
+    cut_off = not _ENDS.search(text) and (
+        len(sentence) > 60 or not display.strip().endswith(sentence) or _PLANS.search(sentence)
+    )
+    if _DENIES.search(sentence) or cut_off:
         return None
     value = stated_value(sentence)
     if value is None:

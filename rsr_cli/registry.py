@@ -34,6 +34,14 @@ _METHODS: dict[Kind, re.Pattern[str]] = {
 }
 
 
+_WANTED: dict[Kind, tuple[str, ...]] = {
+    "sampler": ("sample",),
+    "verifier": ("verify|judge",),
+    "formatter": ("is_satisfied", "format"),
+}
+"""The methods of a user's own; `a|b` is one of the two."""
+
+
 def names(kind: Kind) -> list[str]:
     """The built-in names of a kind, as a config writes them."""
     package = importlib.import_module(f"rsr_cli.{kind}s")
@@ -77,9 +85,13 @@ def build(kind: Kind, name: str, options: Mapping[str, Any]) -> Any:
     if not callable(factory):
         raise PluginError(f"{name} is a {type(factory).__name__}, not a class")
     try:
-        return factory(**options)
+        made = factory(**options)
     except Exception as error:
         raise PluginError(f"{name} could not be made with {dict(options)}: {type(error).__name__}: {error}") from error
+    for method in _WANTED[kind]:
+        if not any(callable(getattr(made, choice, None)) for choice in method.split("|")):
+            raise PluginError(f"{name} is no {kind}: it has no method {method.replace('|', ' or ')}")
+    return made
 
 
 def load_object(spec: str) -> Any:
@@ -103,7 +115,7 @@ def load_object(spec: str) -> Any:
             module_spec.loader.exec_module(module)
         except BaseException as error:
             del sys.modules[module_name]
-            if not isinstance(error, Exception):
+            if not isinstance(error, Exception | SystemExit):
                 raise
             raise PluginError(f"{path} can't be loaded: {type(error).__name__}: {error}") from error
         finally:

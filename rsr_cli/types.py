@@ -113,6 +113,8 @@ class Group:
     prompt: Prompt
     attempts: dict[int, Attempt] = field(default_factory=dict)
     verdicts: dict[int, Verdict] = field(default_factory=dict)
+    again: set[int] = field(default_factory=set)
+    """Attempts that failed for good and are to be asked for once more."""
 
     def rollouts(self) -> Iterator[Rollout]:
         """The valid attempts in the order of their numbers."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,9 +34,13 @@ def _session(
     from rsr_cli.stages.session import open_session
 
     config, overrides = split_arguments(arguments, config)
-    with open_session(
-        command, Progress(), work_dir=work_dir, config_path=config, overrides=overrides, may_create=may_create
-    ) as session:
+    # Stdout is for the result: what a user's transform or formatter prints goes where the log goes.
+    with (
+        redirect_stdout(sys.stderr),
+        open_session(
+            command, Progress(), work_dir=work_dir, config_path=config, overrides=overrides, may_create=may_create
+        ) as session,
+    ):
         yield session
 
 
@@ -55,7 +60,8 @@ def _plain(name: str, summary: str, *, may_create: bool = False) -> Callable[...
         module = import_module(f"rsr_cli.stages.{name}")
         stage = getattr(module, name, None) or getattr(module, f"{name}_")
         with _session(name, work_dir, config, arguments, may_create=may_create) as session:
-            _report(session, [stage(session)], json, told=work_dir is not None or not may_create)
+            result = stage(session)
+        _report(session, [result], json, told=work_dir is not None or not may_create)
 
     command.__doc__ = summary
     return command
@@ -80,7 +86,7 @@ def sample(
 
     with _session("sample", work_dir, config, arguments) as session:
         result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
-        _report(session, [result], json, told=True)
+    _report(session, [result], json, told=True)
 
 
 @guarded
@@ -108,7 +114,7 @@ def verify(
         results = [stage.verify(session, retry_unknown=retry_unknown)]
         if audit or against:
             results.append(look(session, against=against))
-        _report(session, results, json, told=True)
+    _report(session, results, json, told=True)
 
 
 @guarded
@@ -131,7 +137,7 @@ def run(
         return
     with _session("run", work_dir, config, arguments, may_create=True) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
-        _report(session, results, json, told=work_dir is not None)
+    _report(session, results, json, told=work_dir is not None)
 
 
 @guarded
@@ -150,7 +156,7 @@ def resume(
         work_dir = Path(arguments.pop(0))
     with _session("resume", work_dir, config, arguments) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
-        _report(session, results, json, told=True)
+    _report(session, results, json, told=True)
 
 
 @guarded
@@ -170,7 +176,7 @@ def import_(
 
     with _session("import", work_dir, config, arguments) as session:
         result = stage.import_(session, file, transform=transform, skip_invalid=skip_invalid)
-        _report(session, [result], json, told=True)
+    _report(session, [result], json, told=True)
 
 
 def _dry_run(work_dir: Path | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:

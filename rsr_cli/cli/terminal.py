@@ -61,6 +61,13 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             hint = "make room; what was recorded before is kept, rsr resume goes on from there" if full else None
             _fail(f"{where}{error.strerror or error}", 1, hint)
 
+        except Exception as error:
+            _fail(
+                f"{type(error).__name__}: {error}",
+                1,
+                "that is a fault of rsr itself: please report it with what RSR_DEBUG=1 shows; rsr resume goes on",
+            )
+
     return run
 
 

@@ -121,6 +121,13 @@ def explain(error: ValidationError, origin: _Origin | None = None, known: Sequen
     return messages
 
 
+def without_secrets(value: Any) -> Any:
+    """`value` with what stands under the name of a secret left out."""
+    if isinstance(value, dict):
+        return {name: "***" if is_secret(str(name)) else without_secrets(item) for name, item in value.items()}
+    return [without_secrets(item) for item in value] if isinstance(value, list) else value
+
+
 def redacted(override: str) -> str:
     """An override as it may be logged: a secret's value is left out."""
     key, _, value = override.partition("=")

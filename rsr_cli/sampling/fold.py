@@ -45,7 +45,8 @@ def next_move(group: Group, rules: Rules) -> Draw | EndReason:
     begin = 0
     for step in sorted(steps):
         size = max(group.attempts[number].step_size for number in steps[step])
-        missing = [number for number in range(begin, begin + size) if number not in group.attempts]
+        places = range(begin, begin + size)
+        missing = [number for number in places if number not in group.attempts or number in group.again]
         if missing:
             return Draw(step, size, missing)
         begin += size
@@ -60,4 +61,5 @@ def next_move(group: Group, rules: Rules) -> Draw | EndReason:
     if len(steps) >= rules.max_steps:
         return "max_steps"
     size = min(rules.step_size, rules.max_rollouts - valid)
+    begin = max(begin, max(group.attempts, default=-1) + 1)
     return Draw(last + 1, size, range(begin, begin + size))

@@ -113,6 +113,7 @@ async def _run_group(
                     params=params,
                 )
                 group.attempts[attempt.attempt] = attempt
+                group.again.discard(attempt.attempt)
                 recorder.attempt(opened.shard, attempt)
                 watcher.arrived(attempt)
                 if scorer is not None and attempt.valid and not scorer.compares:

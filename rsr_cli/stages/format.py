@@ -14,7 +14,7 @@ import pyarrow as pa
 from rsr_cli import registry
 from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint
+from rsr_cli.stages.session import Session, StageResult, blaming, build_formatters, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.files import replacing
 from rsr_cli.store.groups import read_groups, score_mark
@@ -44,7 +44,12 @@ def format_(session: Session) -> StageResult:
             for name in todo:
                 for shard, mark in marks[name].items():
                     groups = read_groups(work_dir, shard)
-                    _write_shard(_shard_path(work_dir, name, shard), formatters[name], groups, mark)
+                    try:
+                        _write_shard(_shard_path(work_dir, name, shard), formatters[name], groups, mark)
+                    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+                        if isinstance(error, RsrError):
+                            raise
+                        raise PluginError(f"the formatter {name} made rows that Parquet can't hold: {error}") from error
                     task.advance(shards.row_count(work_dir.data(shard)), detail=name)
                 _write_jsonl(work_dir, name, list(marks[name]))
         record.shards_done = numbers
@@ -101,15 +106,7 @@ def _write_shard(path: Path, formatter: Formatter, groups: Iterator[Group], mark
 
 def _formatted(formatter: Formatter, groups: Iterator[Group]) -> Iterator[dict[str, Any]]:
     for group in groups:
-        try:
-            yield from formatter.format(group)
-        except RsrError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"the formatter {type(formatter).__name__} raised {type(error).__name__} "
-                f"on the prompt {group.prompt.id!r}: {error}"
-            ) from error
+        yield from blaming(formatter, formatter.format, group)
 
 
 def _write_jsonl(work_dir: WorkDir, name: str, numbers: list[int]) -> None:
@@ -121,7 +118,10 @@ def _write_jsonl(work_dir: WorkDir, name: str, numbers: list[int]) -> None:
             for row in shards.read_rows(path, schema):
                 for column in nested:
                     row[column] = json.loads(row[column])
-                file.write(orjson.dumps(row) + b"\n")
+                # The standard library takes what metadata may hold: whole numbers of any size, deep nests.
+                file.write(
+                    json.dumps(row, ensure_ascii=False).encode() + b"\n" if nested else orjson.dumps(row) + b"\n"
+                )
 
 
 def _rows(work_dir: WorkDir, name: str, numbers: list[int]) -> int:

@@ -95,7 +95,7 @@ def _read(
         if function is not None:
             try:
                 mapped = function(row)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(f"{where}: {transform} raised {type(error).__name__}: {error}") from error
         if mapped is None:
             counts.skipped += 1
@@ -154,6 +154,8 @@ def _problem(row: Any, prompt_id: str | None) -> str | None:
     for name in _NUMBERS:
         if row.get(name) is not None and (not isinstance(row[name], int) or isinstance(row[name], bool)):
             return f"{name} is a {type(row[name]).__name__}, not a whole number"
+        if abs(row.get(name) or 0) >= 2 ** (63 if name == "seed" else 31):
+            return f"{name} is too large"
     return None
 
 

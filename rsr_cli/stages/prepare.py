@@ -54,11 +54,12 @@ def prepare(session: Session) -> StageResult:
         mark = prepare_fingerprint(config)
     except InputError:
         # The prompts stand here already: that their source is out of reach is no reason to stop.
-        if session.state.stages["prepare"].status != "done":
+        if session.state.stages["prepare"].status != "done" or session.changes("data"):
             raise
         session.progress.warn("the input or its transform can't be read any more: data/ is taken as it is")
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
-    if session.is_done("prepare", mark) and session.work_dir.shards():
+    there = len(session.work_dir.shards())
+    if session.is_done("prepare", mark) and there == session.state.stages["prepare"].counts["shards"]:
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
     began = time.monotonic()
     counts = Counts()
@@ -117,7 +118,7 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         if transform is not None:
             try:
                 transformed = transform(row)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(
                     f"{where}: the transform {preprocess.transform} raised {type(error).__name__}: {error}",
                     "RSR_DEBUG=1 shows the traceback; a transform returns None to skip a row",
@@ -217,7 +218,7 @@ def _problem(row: Any) -> str | None:
             return f"messages[{index}] has no role of {', '.join(sorted(_ROLES))}"
         if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
             return f"messages[{index}] has no content"
-    if not isinstance(row.get("metadata", {}), dict):
+    if row.get("metadata") is not None and not isinstance(row["metadata"], dict):
         return f"metadata is a {type(row['metadata']).__name__}, not an object"
     try:
         json.dumps([row["id"], messages, row.get("metadata")], allow_nan=False, ensure_ascii=False).encode()

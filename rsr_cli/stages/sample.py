@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from itertools import islice
 from typing import Any
 
-from rsr_cli import registry
+from rsr_cli.config.load import without_secrets
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import BackendError, WorkDirError, printable
 from rsr_cli.sampling.fold import Rules
@@ -19,7 +19,16 @@ from rsr_cli.sampling.loop import OpenGroup, run_loop
 from rsr_cli.scoring.build import ConfiguredScorer, verifier_fingerprint
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
-from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint, formatters_fingerprint
+from rsr_cli.stages.session import (
+    EMBEDDED,
+    Session,
+    StageResult,
+    blaming,
+    build_formatters,
+    build_sampler,
+    fingerprint,
+    formatters_fingerprint,
+)
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, read_groups, score_mark
@@ -155,7 +164,7 @@ class _Run:
         mark = score_mark(work_dir, shard, self.verifier) if self.verifier is not None else None
         for group in read_groups(work_dir, shard, mark):
             if self.retry_errors:
-                group.attempts = {n: attempt for n, attempt in group.attempts.items() if attempt.error is None}
+                group.again = {n for n, attempt in group.attempts.items() if attempt.error is not None}
             yield group
 
     def arrived(self, attempt: Attempt) -> None:
@@ -247,13 +256,13 @@ def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:
 @contextmanager
 def _sampler(config: Config) -> Iterator[Sampler]:
     """The sampler of the config; with `base_url: embedded` the embedded model serves it as long as it is used."""
-    settings = config.sampler
+    urls = config.sampler.base_url
     with ExitStack() as stack:
-        if settings.base_url == ["embedded"]:
+        if urls == [EMBEDDED]:
             from rsr_cli.tiny.server import embedded
 
-            settings = settings.model_copy(update={"base_url": [stack.enter_context(embedded())]})
-        yield registry.find("sampler", settings.type)(settings, config.sampling.seed)
+            urls = [stack.enter_context(embedded())]
+        yield build_sampler(config, urls)
 
 
 def group_rules(config: Config) -> Rules:
@@ -261,7 +270,7 @@ def group_rules(config: Config) -> Rules:
     targets = [item for item in build_formatters(config).values() if getattr(item, "has_target", True)]
 
     def satisfied(group: Group) -> bool:
-        return all(formatter.is_satisfied(group) for formatter in targets)
+        return all(blaming(item, item.is_satisfied, group) for item in targets)
 
     stops_early = sampling.early_stop and targets
     return Rules(sampling.max_rollouts, sampling.step_size, sampling.max_steps, satisfied if stops_early else None)
@@ -280,7 +289,7 @@ def _identity(config: Config) -> dict[str, Any]:
         "params": {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
-            "extra_params": settings.extra_params,
+            "extra_params": without_secrets(settings.extra_params),
         },
     }
 

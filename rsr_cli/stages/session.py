@@ -6,11 +6,11 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -18,13 +18,19 @@ from rsr_cli import __version__, registry
 from rsr_cli.config.load import LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.config.settings import Component, Config
-from rsr_cli.errors import ConfigError, InputError, WorkDirError
+from rsr_cli.errors import ConfigError, InputError, PluginError, RsrError, WorkDirError
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
 from rsr_cli.store.files import write_text
 from rsr_cli.store.state import State, now
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
-from rsr_cli.types import Formatter
+from rsr_cli.types import Formatter, Group, Sampler
+
+T = TypeVar("T")
+
+
+EMBEDDED = "embedded"
+"""As a base_url: the model that comes with the package, served as long as it is used."""
 
 
 @dataclass
@@ -53,12 +59,19 @@ class Session:
     def save_state(self) -> None:
         self.state.save(self.work_dir.state_path)
 
+    def changes(self, section: str = "") -> dict[str, list[Any]]:
+        """The keys (of a section) whose value is not the saved one, with the old and the new value."""
+        if not self.work_dir.config_path.exists():
+            return {}
+        saved = resolve_plain(load_yaml(self.work_dir.config_path.read_text(encoding="utf-8")))
+        changed = changed_keys(saved, self.loaded.document)
+        return {key: values for key, values in changed.items() if key.startswith(section)}
+
     def save_config(self) -> None:
         """Save the config if it has changed, and what changed in the history."""
         self.progress.log_to(self.work_dir.logs / "rsr.log")
         if self.work_dir.config_path.exists():
-            saved = resolve_plain(load_yaml(self.work_dir.config_path.read_text(encoding="utf-8")))
-            changed = changed_keys(saved, self.loaded.document)
+            changed = self.changes()
             if not changed:
                 return
             self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
@@ -100,8 +113,13 @@ class Session:
     def require_data(self) -> list[int]:
         """The data shards; WorkDirError where there are none yet."""
         shards = self.work_dir.shards()
-        if not shards or self.state.stages["prepare"].status != "done":
+        record = self.state.stages["prepare"]
+        if record.status != "done":
             raise WorkDirError(f"{self.work_dir.root} has no data yet", "run rsr prepare first")
+        if missing := sorted(set(range(record.counts["shards"])) - set(shards)):
+            raise WorkDirError(
+                f"{self.work_dir.data(missing[0])} is missing", f"rsr prepare -w {self.work_dir.root} makes it again"
+            )
         return shards
 
     def require_rollouts(self) -> list[int]:
@@ -198,11 +216,19 @@ def check_components(config: Config) -> None:
         else:
             problems += _component_problems([("verifier", item, f"verifier {name}") for name, item in members.items()])
     try:
-        registry.find("sampler", config.sampler.type)
+        build_sampler(config, config.sampler.base_url)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def build_sampler(config: Config, base_url: list[str] | None) -> Sampler:
+    """The sampler of a config at these URLs; ConfigError where its settings do not go together."""
+    urls = ["http://127.0.0.1/v1"] if base_url == [EMBEDDED] else base_url
+    factory = registry.find("sampler", config.sampler.type)
+    sampler: Sampler = factory(config.sampler.model_copy(update={"base_url": urls}), config.sampling.seed)
+    return sampler
 
 
 def _component_problems(sections: list[tuple[registry.Kind, Component, str]]) -> list[str]:
@@ -214,7 +240,7 @@ def _component_problems(sections: list[tuple[registry.Kind, Component, str]]) ->
             known = list(registry.find(kind, settings.type).model_fields)
             problems += [f"{where}.{line}" for line in explain(error, known=known)]
         except ConfigError as error:
-            problems.append(str(error))
+            problems.append(f"{where}: {error}")
     return problems
 
 
@@ -224,6 +250,19 @@ def build_formatters(config: Config) -> dict[str, Formatter]:
         name: registry.build("formatter", item.type, item.options)
         for name, item in zip(config.formatter_names(), config.formatter, strict=True)
     }
+
+
+def blaming(formatter: Formatter, call: Callable[[Group], T], group: Group) -> T:
+    """What a formatter's `call` says of a group; where it raises, a PluginError that names both."""
+    try:
+        return call(group)
+    except RsrError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(
+            f"the formatter {type(formatter).__name__} raised {type(error).__name__} "
+            f"on the prompt {group.prompt.id!r}: {error}"
+        ) from error
 
 
 def formatters_fingerprint(config: Config) -> str:

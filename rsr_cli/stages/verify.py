@@ -133,6 +133,8 @@ class _Scoring:
                 places = asyncio.Semaphore(_OPEN_GROUPS)
                 async with asyncio.TaskGroup() as tasks:
                     for group in read_groups(self._session.work_dir, shard, mark):
+                        # What an interrupted verify has scored already counts as changed too.
+                        self._compare(shard, group, group.verdicts)
                         owed = scorer.owed(group, retry_unknown=self._retry_unknown)
                         if owed:
                             await places.acquire()
@@ -149,10 +151,14 @@ class _Scoring:
             places.release()
         for number, verdict in verdicts.items():
             self._recorder.verdict(shard, group.prompt.id, number, verdict)
+            self._task.advance()
+        self._compare(shard, group, verdicts)
+
+    def _compare(self, shard: int, group: Group, verdicts: dict[int, Verdict]) -> None:
+        for number, verdict in verdicts.items():
             old = self._before.verdict(shard, group.prompt.id, number)
             if old is not None:
                 self._changes.compare(group.prompt, number, old, verdict)
-            self._task.advance()
 
     async def _flush(self) -> None:
         if time.monotonic() - self._flushed > _FLUSH_S:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -104,3 +106,30 @@ def test_a_verifier_that_cannot_be_made_is_said_at_once(work_dir: Path, rsr: Rsr
     assert outcome.exit_code == 2
     assert "nonsense" in outcome.stderr
     assert not (work_dir / "score").exists()
+
+
+def test_changes_are_counted_whole_after_an_interrupted_scoring(
+    tmp_path: Path, rsr: Rsr, rsr_command: list[str]
+) -> None:
+    verifier = tmp_path / "mine.py"
+    text = "import time\nclass Slow:\n    def verify(self, response, metadata):\n        time.sleep({})\n        return {}\n"
+    verifier.write_text(text.format(0, 0.0))
+    settings = {"type": f"{verifier}:Slow", "workers": 2}
+    inputs = write_rows(tmp_path / "in.jsonl", sums(100))
+    config = write_config(tmp_path / "c.yaml", inputs, "http://127.0.0.1:1/v1", verifier=settings, shard={"size": 1000})
+    work_dir = tmp_path / "w"
+    rsr("prepare", config, "-w", work_dir)
+    made = [{"id": row["id"], "response": f"text {number}"} for row in sums(100) for number in range(2)]
+    rsr("import", write_rows(tmp_path / "made.jsonl", made), "-w", work_dir)
+    assert rsr("verify", "-w", work_dir).exit_code == 0
+    verifier.write_text(text.format(0.05, 1.0))
+    process = subprocess.Popen([*rsr_command, "verify", "-w", work_dir], stderr=subprocess.DEVNULL)
+    journal = work_dir / "score/shard_0000.journal"
+    end = time.monotonic() + 30
+    while not journal.exists() or journal.stat().st_size < 2000:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    outcome = rsr("verify", "-w", work_dir)
+    assert "200 verdicts changed" in outcome.stdout and "0 -> 1: 200" in outcome.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,9 +123,15 @@ class _Scoring:
         self._changes = changes
         self._task = task
         self._before = _Earlier(session)
-        self._flushed = time.monotonic()
 
     async def score(self, numbers: list[int]) -> None:
+        """Score these shards; what is scored is on the disk within a second."""
+        async with asyncio.TaskGroup() as tasks:
+            flusher = tasks.create_task(self._flush())
+            await self._score_shards(numbers)
+            flusher.cancel()
+
+    async def _score_shards(self, numbers: list[int]) -> None:
         async with ConfiguredScorer(self._session.config, self._session.work_dir.cache) as scorer:
             for shard in numbers:
                 mark = score_mark(self._session.work_dir, shard, self._verifier)
@@ -139,7 +144,6 @@ class _Scoring:
                         if owed:
                             await places.acquire()
                             tasks.create_task(self._score_group(scorer, shard, group, owed, places))
-                            await self._flush()
                 await asyncio.to_thread(self._recorder.close_scores, shard)
 
     async def _score_group(
@@ -161,8 +165,8 @@ class _Scoring:
                 self._changes.compare(group.prompt, number, old, verdict)
 
     async def _flush(self) -> None:
-        if time.monotonic() - self._flushed > _FLUSH_S:
-            self._flushed = time.monotonic()
+        while True:
+            await asyncio.sleep(_FLUSH_S)
             await asyncio.to_thread(self._recorder.flush)
 
 

@@ -27,7 +27,7 @@ class Recorder:
         self._rollouts: dict[int, Journal] = {}
         self._scores: dict[int, Journal] = {}
         self._writing = threading.Lock()
-        self._failed = False
+        self._failure: OSError | None = None
 
     def attempt(self, shard: int, attempt: Attempt) -> None:
         if shard not in self._rollouts:
@@ -53,24 +53,27 @@ class Recorder:
         return journal
 
     def flush(self) -> None:
-        """Put all that was recorded on the disk; OSError where that fails.
+        """Put all that was recorded on the disk; OSError where that fails, and at every call after it.
 
         After a failure nothing more is written: a journal without its middle is no prefix of what happened.
         """
         with self._writing:
-            if self._failed:
-                return
+            if self._failure is not None:
+                raise self._failure
             # What is taken last is written first, so that no verdict is on the disk without its attempt.
             scores = [(journal, journal.take()) for journal in list(self._scores.values())]
             rollouts = [(journal, journal.take()) for journal in list(self._rollouts.values())]
-            self._failed = True
-            for journal, lines in rollouts + scores:
-                journal.write(lines)
-            self._failed = False
+            try:
+                for journal, lines in rollouts + scores:
+                    journal.write(lines)
+            except OSError as error:
+                self._failure = error
+                raise
 
     def close(self) -> None:
         """Flush, and leave the journals as they are for a later run to go on from."""
-        self.flush()
+        if self._failure is None:
+            self.flush()
         for journal in [*self._rollouts.values(), *self._scores.values()]:
             journal.close()
 

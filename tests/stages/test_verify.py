@@ -112,7 +112,7 @@ def test_changes_are_counted_whole_after_an_interrupted_scoring(
     tmp_path: Path, rsr: Rsr, rsr_command: list[str]
 ) -> None:
     verifier = tmp_path / "mine.py"
-    text = "import time\nclass Slow:\n    def verify(self, response, metadata):\n        time.sleep({})\n        return {}\n"
+    text = "import time\nclass Slow:\n    def verify(self, response, metadata):\n        time.sleep({}); return {}\n"
     verifier.write_text(text.format(0, 0.0))
     settings = {"type": f"{verifier}:Slow", "workers": 2}
     inputs = write_rows(tmp_path / "in.jsonl", sums(100))

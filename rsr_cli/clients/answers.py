@@ -84,6 +84,8 @@ def _read_choice(choice: Any) -> Choice:
     if reason not in _WHOLE:
         raise ValueError(f"finish_reason {reason!r}")
     text = message.get("content")
+    if text is None and isinstance(refusal := message.get("refusal"), str) and refusal.strip():
+        text = refusal  # the model's own answer, in a field of its own
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     if isinstance(text, list):
         text, reasoning = _join_parts(text, reasoning)

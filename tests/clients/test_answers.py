@@ -26,6 +26,7 @@ def choice(content: Any, finish_reason: Any = "stop", **message: Any) -> dict[st
         (choice("hi"), Choice("hi", None, "stop")),
         (choice(""), Choice("", None, "stop")),
         (choice("\n"), Choice("\n", None, "stop")),
+        (choice(None, refusal="I can't help with that."), Choice("I can't help with that.", None, "stop")),
         (choice("hi", reasoning="r"), Choice("hi", "r", "stop")),
         (choice("hi", reasoning_content="r", reasoning=""), Choice("hi", "r", "stop")),
         (choice("hi", reasoning_content=None), Choice("hi", None, "stop")),

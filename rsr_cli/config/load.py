@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,14 +57,15 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfi
     hint = None if path else "name a config file, or let rsr init write one"
     written = tree
     tree, problems = _expand(tree, origin)
-    problems += [f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED]
-    if problems:
-        raise ConfigError("\n".join(problems), hint)
+    problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
     tree = locate_files(tree, path.parent if path else Path())
+    messages = list(problems.values())
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError("\n".join(explain(error, origin)), hint) from None
+        messages += explain(error, origin, told=problems.keys())
+    if messages:
+        raise ConfigError("\n".join(messages), hint)
     return LoadedConfig(config, _document(config, written))
 
 
@@ -103,11 +104,18 @@ def _index(node: list[Any], part: str, key: str) -> int:
     return int(part)
 
 
-def explain(error: ValidationError, origin: _Origin | None = None, known: Sequence[str] = ()) -> list[str]:
-    """One line per problem: where, what, and for an unknown key the nearest of the config's keys, or of `known`."""
+def explain(
+    error: ValidationError, origin: _Origin | None = None, known: Sequence[str] = (), told: Collection[Path_] = ()
+) -> list[str]:
+    """One line per problem: where, what, and for an unknown key the nearest of the config's keys, or of `known`.
+
+    Keys of which something was `told` already are left out.
+    """
     messages = []
     for item in error.errors():
         key = _plain_key(item["loc"])
+        if key in told:
+            continue
         where = origin(key) if origin else ".".join(map(str, key)) or error.title
         if item["type"] == "extra_forbidden":
             near = get_close_matches(str(key[-1]), known or _known_keys(key[:-1]), n=1, cutoff=0.5)
@@ -117,7 +125,9 @@ def explain(error: ValidationError, origin: _Origin | None = None, known: Sequen
         else:
             given = item["input"]
             shown = "" if isinstance(given, dict | list | SecretStr) or _is_secret(key) else f", not {str(given)!r:.60}"
-            messages.append(f"{where}: {item['msg'].removeprefix('Value error, ').replace('Input ', '')}{shown}")
+            messages.append(
+                f"{where}: {item['msg'].removeprefix('Value error, ').replace('Input ', '').partition(', unable')[0]}{shown}"
+            )
     return messages
 
 
@@ -221,15 +231,15 @@ def _typed(item: Any) -> Any:
     return {"type": item} if isinstance(item, str) else item
 
 
-def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, list[str]]:
-    """`tree` with its references replaced, and a message for each variable that is not set."""
-    problems: list[str] = []
+def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, dict[Path_, str]]:
+    """`tree` with its references replaced, and by key a message for each variable that is not set."""
+    problems: dict[Path_, str] = {}
     if isinstance(tree, dict | list):
         items = tree.items() if isinstance(tree, dict) else enumerate(tree)
         expanded: dict[Any, Any] = {}
         for name, value in items:
             expanded[name], found = _expand(value, origin, (*key, name))
-            problems += found
+            problems |= found
         return (expanded if isinstance(tree, dict) else list(expanded.values())), problems
     if not isinstance(tree, str) or "${" not in tree:
         return tree, problems
@@ -237,7 +247,7 @@ def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, list[str]
     def value_of(match: re.Match[str]) -> str:
         name, fallback = match.group(1), match.group(3)
         if match.group(2) is None and name not in os.environ:
-            problems.append(f"{origin(key)}: the environment variable {name} is not set")
+            problems[key] = f"{origin(key)}: the environment variable {name} is not set"
         return os.environ.get(name) or fallback or ""
 
     return type(tree)(_REFERENCE.sub(value_of, tree)), problems

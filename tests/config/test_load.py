@@ -136,6 +136,19 @@ def test_what_is_wrong_is_said(text: str, saying: str, tmp_path: Path) -> None:
     assert saying in str(caught.value)
 
 
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RSR_TEST_NONE", raising=False)
+    with pytest.raises(ConfigError) as caught:
+        load(
+            tmp_path,
+            "data:\n  input_path: ???\nsampler: {model: '${RSR_TEST_NONE}', top_p: 2, max_tokens: '${RSR_TEST_NONE}'}\n"
+            "smapling: {}\n",
+        )
+    lines = str(caught.value).splitlines()
+    keys = ["sampler.model", "sampler.max_tokens", "data.input_path", "sampler.top_p", "smapling"]
+    assert [next(key for key in keys if key in line) for line in lines] == keys
+
+
 def test_overrides_reach_into_lists_and_make_sections(tmp_path: Path) -> None:
     config = load(
         tmp_path,

@@ -125,9 +125,8 @@ def explain(
         else:
             given = item["input"]
             shown = "" if isinstance(given, dict | list | SecretStr) or _is_secret(key) else f", not {str(given)!r:.60}"
-            messages.append(
-                f"{where}: {item['msg'].removeprefix('Value error, ').replace('Input ', '').partition(', unable')[0]}{shown}"
-            )
+            what = item["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable")[0]
+            messages.append(f"{where}: {what}{shown}")
     return messages
 
 

@@ -2,7 +2,6 @@
 
 `UsageError` and below: the command line, the config, the input or the work dir is wrong; nothing was written (2).
 `BackendError` and below: the server or the engine can't go on; work is kept (1).
-`GuardStop`: a guard stopped the run; work is kept (3).
 Plugins (transforms, verifiers, formatters) raise plain Python; the caller wraps it in a `PluginError` that says whose
 it was. All of them survive pickling, since they cross process pools.
 """
@@ -63,10 +62,6 @@ class AuthError(BackendError):
 
 class BackendUnavailable(BackendError, ConnectionError):
     """The server is not there, or answers nothing but failures."""
-
-
-class GuardStop(RsrError):
-    exit_code = 3
 
 
 class Interrupted(KeyboardInterrupt):

@@ -137,13 +137,6 @@ def without_secrets(value: Any) -> Any:
     return [without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
-def redacted(override: str) -> str:
-    """An override as it may be logged: a secret's value is left out."""
-    key, _, value = override.partition("=")
-    hide = _is_secret(tuple(key.split("."))) and not _REFERENCE.fullmatch(value)
-    return f"{key}=***" if hide else override
-
-
 def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
     """The dotted keys whose value differs between two documents, each with the old and the new value."""
     before, after = dict(_leaves(old)), dict(_leaves(new))

@@ -35,8 +35,11 @@ def most_it_can_spend(config: Config) -> dict[str, Any]:
     for prompt in read_dataset(config, counts):
         characters += sum(len(str(message.get("content") or "")) for message in prompt.messages)
     sampling = config.sampling
-    attempts = counts.prompts * sampling.max_steps * min(sampling.step_size, sampling.max_rollouts)
+    per_prompt = sampling.max_steps * min(sampling.step_size, sampling.max_rollouts)
+    attempts = counts.prompts * per_prompt
     completion_tokens = attempts * config.sampler.max_tokens
+    # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
+    prompt_tokens = round(characters / 4) * per_prompt
     return {
         "prompts": counts.prompts,
         "skipped": counts.skipped,
@@ -44,9 +47,6 @@ def most_it_can_spend(config: Config) -> dict[str, Any]:
         "most_attempts": attempts,
         "most_requests": attempts,
         "most_completion_tokens": completion_tokens,
-        # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
-        "prompt_tokens_about": round(characters / 4) * (attempts // max(counts.prompts, 1)),
-        "most_cost": round(
-            money(config, round(characters / 4) * (attempts // max(counts.prompts, 1)), completion_tokens), 2
-        ),
+        "prompt_tokens_about": prompt_tokens,
+        "most_cost": round(money(config, prompt_tokens, completion_tokens), 2),
     }

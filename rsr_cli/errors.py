@@ -2,6 +2,7 @@
 
 `UsageError` and below: the command line, the config, the input or the work dir is wrong; nothing was written (2).
 `BackendError` and below: the server or the engine can't go on; work is kept (1).
+`GuardStop`: a guard or a red probe has stopped what would be wasted; work is kept (3).
 Plugins (transforms, verifiers, formatters) raise plain Python; the caller wraps it in a `PluginError` that says whose
 it was. All of them survive pickling, since they cross process pools.
 """
@@ -48,6 +49,10 @@ class WorkDirError(UsageError):
     """The work dir is of another version, in use, damaged, or not what the command needs."""
 
 
+class StorageError(RsrError, OSError):
+    """The object store of a work dir is out of reach or refuses; what is recorded there is kept."""
+
+
 class PluginError(UsageError):
     """A user's own transform, verifier or formatter can't be loaded or raised."""
 
@@ -62,6 +67,12 @@ class AuthError(BackendError):
 
 class BackendUnavailable(BackendError, ConnectionError):
     """The server is not there, or answers nothing but failures."""
+
+
+class GuardStop(RsrError, RuntimeError):
+    """A guard, or a red probe, stops what is being wasted; what arrived is kept."""
+
+    exit_code = 3
 
 
 class Interrupted(KeyboardInterrupt):

@@ -27,7 +27,8 @@ class Completion:
     """What a backend returned for one attempt, or why it returned nothing.
 
     `response` is None where there is no usable text: the completion was truncated and dropped, filtered, empty
-    beside its reasoning, or failed (`error` then says why). `latency_s` is in seconds.
+    beside its reasoning, or failed (`error` then says why). `latency_s` is in seconds. `params` is the JSON of the
+    sampling parameters it was drawn with.
     """
 
     attempt: int
@@ -40,20 +41,19 @@ class Completion:
     seed: int | None = None
     error: str | None = None
     latency_s: float = 0.0
+    params: str = "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt(Completion):
     """A completion in its place: which prompt, which step, and how many attempts that step asked for.
 
-    `params` is the JSON of the sampling parameters it was drawn with; `source` names the import a completion came
-    from, None where rsr drew it.
+    `source` names the import a completion came from, None where rsr drew it.
     """
 
     id: str
     step: int
     step_size: int
-    params: str = "{}"
     source: str | None = None
 
     @property
@@ -146,12 +146,26 @@ class Group:
         return [(rollout, rollout.score) for rollout in rollouts if rollout.score is not None]
 
 
+class Postponed(Exception):
+    """Raised by a sampler: the attempts it was asked for are noted, and a later run will get them."""
+
+
 class Sampler(Protocol):
     """A backend. Entered as an async context; `sample` yields one completion per attempt, in order of arrival.
 
     It retries what is worth a retry. What fails for good for this prompt alone comes as a completion with `error`;
     what stops the whole run (a bad key, a dead server) is raised as a `BackendError`.
+
+    `capacity` is how many calls of `sample` it can keep busy now, which may change from call to call. Where `together`
+    is true a call with several attempts is one request, else each attempt is best a call of its own. A class that says
+    `whole_steps = True` takes so long over a request that a step is better asked for as a whole.
     """
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def together(self) -> bool: ...
 
     async def __aenter__(self) -> Sampler: ...
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rsr_cli.clients.answers import Answer, read_answer
+from rsr_cli.clients.averages import Average
 from rsr_cli.clients.endpoints import Dialect, Endpoint
 from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.json_posts import Poster, PostSettings
+from rsr_cli.clients.pacing import text_tokens
 from rsr_cli.clients.retry import RetryPolicy
 
 
@@ -32,11 +34,19 @@ class ChatSettings(PostSettings):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`messages` is sent as it stands; n replies are asked for; a seed is sent to a server that takes one."""
+    """`messages` is sent as it stands; n replies are asked for; a seed is sent to a server that takes one.
+
+    `max_tokens` and `params` are the client's where they are None. `prompt_id` and `attempts` say whose it is, where
+    requests must be told from each other.
+    """
 
     messages: list[dict[str, Any]]
     n: int = 1
     seed: int | None = None
+    max_tokens: int | None = None
+    params: Mapping[str, Any] | None = None
+    prompt_id: str = ""
+    attempts: Sequence[int] = ()
 
 
 _PLAIN = ChatRequest([{"role": "user", "content": "Say hello."}])
@@ -48,9 +58,9 @@ class ChatClient(Poster):
     def __init__(self, settings: ChatSettings, policy: RetryPolicy | None = None) -> None:
         """Raises ConfigError for a base URL or a key that can't be one."""
         super().__init__(settings, policy)
-        self._max_tokens = settings.max_tokens
-        self._common_fields = {"model": settings.model, **settings.params}
+        self._chat = settings
         self._trying = asyncio.Lock()
+        self._reply_tokens = Average()
 
     @property
     def takes_n(self) -> bool:
@@ -62,7 +72,19 @@ class ChatClient(Poster):
 
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
         """
-        return await self._persist(lambda endpoint: self._ask(endpoint, request))
+        tokens = self._reckon(request) if self._pace.counts_tokens else 0.0
+        answer = await self._persist(lambda endpoint: self._ask(endpoint, request), tokens)
+        if self._pace.counts_tokens and answer.completion_tokens is not None:
+            self._reply_tokens.add(answer.completion_tokens / answer.returned)
+            prompt_tokens = text_tokens(request.messages) if answer.prompt_tokens is None else answer.prompt_tokens
+            self._pace.settle(tokens, prompt_tokens + answer.completion_tokens)
+        return answer
+
+    def _reckon(self, request: ChatRequest) -> float:
+        """The tokens that a request will use, if its replies are as long as those before them were."""
+        longest = request.max_tokens or self._chat.max_tokens
+        reply = self._reply_tokens.mean if self._reply_tokens.count else longest
+        return text_tokens(request.messages) + request.n * reply
 
     async def _ask(self, endpoint: Endpoint, request: ChatRequest) -> Answer:
         try:
@@ -97,12 +119,12 @@ class ChatClient(Poster):
         while True:
             sent = time.monotonic()
             try:
-                answer = await self._send(endpoint, self._body(request, dialect), read_answer)
+                answer = await self._send(endpoint, request_body(self._chat, request, dialect), read_answer)
             except Failure as failure:
-                narrower = _narrower(dialect, request, failure)
-                if narrower is None:
+                other = narrower(dialect, request, failure)
+                if other is None:
                     raise
-                dialect = narrower
+                dialect = other
             else:
                 answer.latency_s = time.monotonic() - sent
                 answer.seed_sent = dialect.seed and request.seed is not None
@@ -111,20 +133,23 @@ class ChatClient(Poster):
                 endpoint.learn(dialect)
                 return answer
 
-    def _body(self, request: ChatRequest, dialect: Dialect) -> dict[str, Any]:
-        body = {
-            **self._common_fields,
-            "messages": request.messages,
-            dialect.limit_field: self._max_tokens,
-        }
-        if request.n > 1 and dialect.n:
-            body["n"] = request.n
-        if request.seed is not None and dialect.seed:
-            body["seed"] = request.seed
-        return body
+
+def request_body(settings: ChatSettings, request: ChatRequest, dialect: Dialect) -> dict[str, Any]:
+    """The body of a request, in a dialect."""
+    body = {
+        "model": settings.model,
+        **(settings.params if request.params is None else request.params),
+        "messages": request.messages,
+        dialect.limit_field: request.max_tokens or settings.max_tokens,
+    }
+    if request.n > 1 and dialect.n:
+        body["n"] = request.n
+    if request.seed is not None and dialect.seed:
+        body["seed"] = request.seed
+    return body
 
 
-def _narrower(dialect: Dialect, request: ChatRequest, failure: Failure) -> Dialect | None:
+def narrower(dialect: Dialect, request: ChatRequest, failure: Failure) -> Dialect | None:
     """The dialect to try after a refusal, None where the refusal has nothing to do with it."""
     if failure.status not in (400, 422) or failure.fault not in (Fault.REQUEST, Fault.RUN):
         return None

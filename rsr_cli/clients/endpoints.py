@@ -65,6 +65,8 @@ class Endpoint:
         """When it stopped to listen; None while it does."""
         self.not_before = 0.0
         """A rest after failures or a rate limit, or when a dead one is tried again."""
+        self.on_trial = False
+        """It has rested, and has not answered since."""
         self.last_error = ""
 
     def responded(self) -> None:
@@ -78,6 +80,7 @@ class Endpoint:
         """A whole answer came."""
         self.successes += 1
         self.failures_in_a_row = 0
+        self.on_trial = False
 
     def learn(self, dialect: Dialect) -> None:
         """It takes this dialect."""
@@ -96,8 +99,12 @@ class Endpoint:
             self.rest(_LONGEST_REST)
 
     def rest(self, seconds: float) -> None:
-        """Ask the others first, if there are others."""
+        """Ask the others first, if there are others; then try it with one request until it answers."""
         self.not_before = time.monotonic() + seconds
+        self.on_trial = True
+
+    def is_ready(self, now: float) -> bool:
+        return self.down_since is None and self.not_before <= now and not (self.on_trial and self.in_flight)
 
     def unreachable(self, since: float, error: str, policy: RetryPolicy) -> None:
         """Nobody listened to a request that was sent at `since`."""
@@ -147,14 +154,14 @@ class Endpoints:
                     return endpoint
             up = [endpoint for endpoint in self._all if endpoint.down_since is None]
             if up:
-                rested = [endpoint for endpoint in up if endpoint.not_before <= now]
-                return min(rested or up, key=_busyness)
+                ready = [endpoint for endpoint in up if endpoint.is_ready(now)]
+                return min(ready or up, key=_busyness)
             self.check_patience()
             await asyncio.sleep(min(endpoint.not_before for endpoint in self._all) - now)
 
     def another_is_ready(self, endpoint: Endpoint) -> bool:
         now = time.monotonic()
-        return any(o is not endpoint and o.down_since is None and o.not_before <= now for o in self._all)
+        return any(other.is_ready(now) for other in self._all if other is not endpoint)
 
     def check_patience(self) -> None:
         """Raises BackendUnavailable where all have been dead for too long."""

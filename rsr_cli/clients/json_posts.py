@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 import aiohttp
+from yarl import URL
 
 from rsr_cli.clients.bodies import read_body, write_body
+from rsr_cli.clients.concurrency import Slots
 from rsr_cli.clients.endpoints import Endpoint, Endpoints
 from rsr_cli.clients.failures import Failure, Fault, Redactor, failure_of_connection, failure_of_response
 from rsr_cli.clients.open_files import allow_open_files
+from rsr_cli.clients.pacing import Pace
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import AuthError, BackendError, BackendUnavailable
 
@@ -40,6 +43,10 @@ class PostSettings:
     """Put behind each base URL."""
     api_key: str = field(default="", repr=False)
     concurrent_requests: int = 50
+    """The most; fewer where the servers turn requests away or let them queue."""
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    """Of prompts and completions together."""
     timeout: float = 300.0
     """Seconds for one request, from its sending to the last byte of its answer."""
     section: str = "verifier"
@@ -50,7 +57,8 @@ class PostSettings:
 
 
 class Poster:
-    """An async context that a client is built on. One limit on the concurrent requests holds for all servers together.
+    """An async context that a client is built on. One limit on the concurrent requests holds for all servers together,
+    and so do the limits per minute.
 
     A client hands `_persist` a function that asks one endpoint, with as many calls of `_send` as its protocol needs.
     """
@@ -61,13 +69,21 @@ class Poster:
         self._policy = policy or RetryPolicy(outage_patience=max(120.0, settings.timeout))
         self._endpoints = Endpoints(settings.base_urls, settings.path, settings.api_key, self._policy, settings.section)
         self._redact = Redactor(settings.api_key)
-        self._slots = asyncio.Semaphore(settings.concurrent_requests)
+        self._slots = Slots(settings.concurrent_requests)
+        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
         self._last_success = 0.0
         self._last_warning = 0.0
         self._failed_in_a_row = 0
         self._in_trouble = 0
         """The requests under way that have failed at least once."""
+        self._pausing = 0
+        """Of those, the ones that wait to be sent again."""
+
+    @property
+    def capacity(self) -> int:
+        """How many requests may be under way now, beside those that have failed and wait without a slot."""
+        return self._slots.limit + self._pausing
 
     async def __aenter__(self) -> Self:
         allow_open_files(self._settings.concurrent_requests)
@@ -83,78 +99,102 @@ class Poster:
         if self._session is not None:
             await self._session.close()
 
-    async def _persist(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """What `ask` brings from the first endpoint that answers it.
+    async def _persist(self, ask: Callable[[Endpoint], Awaitable[T]], tokens: float = 0.0) -> T:
+        """What `ask` brings from the first endpoint that answers it, for about so many tokens.
 
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
         """
         began = time.monotonic()
-        failures = 0
+        failures = refusals = 0
         try:
             while True:
                 try:
                     async with self._slots:
-                        answer = await self._wait_out(ask)
+                        await self._pace.admit(tokens)
+                        endpoint = await self._endpoints.pick()
+                        busy, sent = self._slots.busy, time.monotonic()
+                        answer = await ask(endpoint)
                 except Failure as failure:
-                    if failure.fault is not Fault.SERVER or failures == self._policy.max_retries:
-                        self._count_failed(failure, began)
-                        raise
-                    failures += 1
-                    self._in_trouble += failures == 1
-                    # Waits without a slot: the server has others to answer meanwhile.
-                    await asyncio.sleep(self._policy.wait(failures, failure.wait_s))
+                    self._pace.settle(tokens, 0)
+                    self._tell(endpoint, failure, sent)
+                    if failure.fault is Fault.RATE_LIMIT:
+                        refusals += 1
+                        await self._wait_out_rate_limit(endpoint, failure, refusals, began, sent)
+                    elif failure.fault is not Fault.UNREACHABLE:
+                        if failure.fault is not Fault.SERVER or failures == self._policy.max_retries:
+                            self._count_failed(failure, began)
+                            raise
+                        failures += 1
+                        self._in_trouble += failures == 1
+                        await self._pause(self._policy.wait(failures, failure.wait_s))
                 else:
                     self._failed_in_a_row = 0
                     self._last_success = time.monotonic()
+                    self._slots.answered(sent, busy)
                     return answer
         finally:
             self._in_trouble -= failures > 0
 
-    async def _wait_out(self, ask: Callable[[Endpoint], Awaitable[T]]) -> T:
-        """Waits out rate limits and outages, which say nothing about the request.
+    def _tell(self, endpoint: Endpoint, failure: Failure, sent: float) -> None:
+        """Tells the endpoint of a failure. Raises a BackendError where the run can't go on."""
+        if failure.fault is Fault.UNREACHABLE:
+            endpoint.unreachable(sent, failure.message, self._policy)
+            self._endpoints.check_patience()
+        elif failure.fault is not Fault.RATE_LIMIT:
+            self._stop_run_if_hopeless(endpoint, failure)
+            if failure.fault is Fault.PATH:
+                failure.fault = Fault.SERVER
+            if failure.fault is Fault.SERVER:
+                endpoint.failed()
 
-        It keeps its slot meanwhile, so the more requests are turned away, the fewer are sent.
+    async def _wait_out_rate_limit(
+        self, endpoint: Endpoint, failure: Failure, refusals: int, since: float, sent: float
+    ) -> None:
+        """Lets another endpoint take the request; where there is none, fewer are sent and this one waits.
+
+        Nobody is sent in its place meanwhile, so the more requests are turned away, the fewer are sent.
         """
-        refusals = 0
-        since = time.monotonic()
-        while True:
-            endpoint = await self._endpoints.pick()
-            sent = time.monotonic()
-            try:
-                return await ask(endpoint)
-            except Failure as failure:
-                if failure.fault is Fault.UNREACHABLE:
-                    endpoint.unreachable(sent, failure.message, self._policy)
-                    self._endpoints.check_patience()
-                elif failure.fault is Fault.RATE_LIMIT:
-                    refusals += 1
-                    self._check_rate_limit(endpoint, failure, since)
-                    wait = self._policy.wait(refusals, failure.wait_s)
-                    endpoint.rest(wait)
-                    if not self._endpoints.another_is_ready(endpoint):
-                        await asyncio.sleep(wait)
-                else:
-                    self._stop_run_if_hopeless(endpoint, failure)
-                    if failure.fault is Fault.PATH:
-                        failure.fault = Fault.SERVER
-                    if failure.fault is Fault.SERVER:
-                        endpoint.failed()
-                    raise
+        self._check_rate_limit(endpoint, failure, since)
+        wait = self._policy.wait(refusals, failure.wait_s)
+        endpoint.rest(wait)
+        if not self._endpoints.another_is_ready(endpoint):
+            with self._slots.turned_away(sent):
+                await asyncio.sleep(wait)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits without a slot: the server has others to answer meanwhile."""
+        self._pausing += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._pausing -= 1
 
     async def _send(self, endpoint: Endpoint, document: Mapping[str, Any], read: Callable[[bytes], T]) -> T:
         """One request, and what `read` makes of the answer. Raises Failure, with a message that is fit to be shown."""
+
+        async def whole(response: aiohttp.ClientResponse) -> T:
+            return read(await response.read())
+
+        return await self._exchange(endpoint, "POST", endpoint.url, whole, data=write_body(document))
+
+    async def _exchange(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        url: URL,
+        receive: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        **options: Any,
+    ) -> T:
+        """One request of any method to a URL of this endpoint; `options` go to aiohttp in place of the usual ones."""
         assert self._session is not None, "the client is used outside its context"
-        body = write_body(document)
+        usual: dict[str, Any] = {"headers": endpoint.headers, "allow_redirects": False}
         endpoint.in_flight += 1
         try:
-            async with self._session.post(
-                endpoint.url, data=body, headers=endpoint.headers, allow_redirects=False
-            ) as response:
-                content = await response.read()
+            async with self._session.request(method, url, **usual | options) as response:
                 endpoint.responded()
                 if response.status >= 300:
-                    raise failure_of_response(response.status, response.headers, content)
-            answer = read(content)
+                    raise failure_of_response(response.status, response.headers, await response.read())
+                answer = await receive(response)
         except Failure as error:
             failure = error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:

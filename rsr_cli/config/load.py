@@ -12,15 +12,15 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from rsr_cli.config.locate import locate_files
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
-from rsr_cli.config.settings import Config
-from rsr_cli.errors import ConfigError, InputError
+from rsr_cli.config.settings import MIXTURE, Config, MixtureMember
+from rsr_cli.errors import ConfigError, InputError, RsrError
 
 REQUIRED = "???"
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
@@ -41,7 +41,13 @@ class LoadedConfig:
         return dump_yaml(self.document)
 
 
-def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfig:
+class ConfigFile(Protocol):
+    """A path, or a file that lies elsewhere than in a file system."""
+
+    def read_text(self, encoding: str) -> str: ...
+
+
+def load_config(path: ConfigFile | None, overrides: Sequence[str] = ()) -> LoadedConfig:
     """The settings in `path` (the defaults without one) with the overrides applied.
 
     Raises ConfigError that lists everything that is wrong, each with its file, line and key.
@@ -58,7 +64,7 @@ def load_config(path: Path | None, overrides: Sequence[str] = ()) -> LoadedConfi
     written = tree
     tree, problems = _expand(tree, origin)
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
-    tree = locate_files(tree, path.parent if path else Path())
+    tree = locate_files(tree, path.parent if isinstance(path, Path) else Path())
     messages = list(problems.values())
     try:
         config = Config.model_validate(tree)
@@ -152,7 +158,7 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any
 class _Origin:
     """Says where a key was written: in which file and line, or on the command line."""
 
-    path: Path | None
+    path: ConfigFile | None
     lines: dict[Path_, int]
     overrides: Sequence[str]
 
@@ -164,9 +170,11 @@ class _Origin:
         return f"{self.path}:{line}: {dotted}" if line else dotted
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
+def _read(path: ConfigFile) -> tuple[dict[str, Any], dict[Path_, int]]:
     try:
         text = path.read_text(encoding="utf-8")
+    except RsrError:
+        raise
     except OSError as error:
         raise InputError(
             f"the config {path} can't be read: {error.strerror}", "rsr init writes one to start from"
@@ -201,9 +209,12 @@ def _lines(node: yaml.Node | None, key: Path_ = ()) -> Iterator[tuple[Path_, int
 
 
 def _in_full(tree: dict[str, Any]) -> dict[str, Any]:
-    """The sections that have to stand, and short forms written out: `verifier: name`, a list of them, one formatter."""
+    """The sections that have to stand, and short forms written out: `verifier: name`, a list of them or of samplers,
+    one formatter."""
     tree = {**tree, "data": {} if tree.get("data") is None else tree["data"]}
     sampler = tree.get("sampler")
+    if isinstance(sampler, list):
+        sampler = tree["sampler"] = {"type": MIXTURE, "members": sampler}
     if sampler is None or (isinstance(sampler, dict) and sampler.get("api_key") is None):
         tree["sampler"] = {**(sampler or {}), "api_key": Plain(_DEFAULT_API_KEY)}
     verifier = tree.get("verifier")
@@ -266,7 +277,9 @@ def _kept(value: Any, written: Any, key: Path_) -> Any:
     if _is_secret(key) and isinstance(value, str):
         return None
     if isinstance(value, BaseModel):
-        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        # What a member does not set stays open, so that it follows the section around it.
+        names = value.model_fields_set if isinstance(value, MixtureMember) else type(value).model_fields
+        fields = {name: getattr(value, name) for name in type(value).model_fields if name in names}
         value = fields | getattr(value, "options", {})
     if isinstance(value, dict):
         source = written if isinstance(written, dict) else {}

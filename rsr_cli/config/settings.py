@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rsr_cli.config.scalars import resolve_plain
 
 Params = Annotated[dict[str, Any], BeforeValidator(resolve_plain)]
+MIXTURE = "mixture"
+"""The type of a sampler that stands for several."""
+BATCH = "openai-batch"
+"""The type of the sampler that may leave it to the user to have its requests answered."""
 
 
 class Settings(BaseModel):
@@ -75,11 +88,25 @@ class Sampling(Settings):
     step_size: int = Field(4, ge=1)
     """The most attempts that a prompt draws at a time."""
     max_steps: int = Field(8, ge=1)
-    """The most steps of a prompt; more than max_rollouts / step_size leaves room for truncated attempts."""
+    """A prompt draws at most max_steps * step_size attempts; more than max_rollouts leaves room for truncated ones."""
     early_stop: bool = True
-    """Stop a prompt as soon as every formatter has what it needs of it."""
+    """Stop a prompt as soon as every formatter has what it needs of it (with the allocation `fixed`)."""
+    allocation: Literal["fixed", "uniform", "prop2diff", "adaptive"] = "fixed"
+    """How draws are shared out: max_rollouts each; until each has target_passes; the more passes the harder; where
+    a draw is most likely to satisfy one more prompt per token."""
+    target_passes: int = Field(1, ge=1)
+    """The passes that a prompt is to have; with `prop2diff` those of the hardest."""
+    token_budget: int | None = Field(None, ge=1)
+    """The most tokens, of prompts and completions, that the work dir may cost."""
+    cost_budget: float | None = Field(None, gt=0)
+    """The most money that the work dir may cost, at sampler.price."""
     seed: int | None = None
     """Seeds every request from (seed, prompt id, attempt); null sends no seed."""
+    on_truncation: Literal["drop", "continue", "raise_limit"] = "drop"
+    """What becomes of an attempt that max_tokens cut: nothing, it goes on from its text, or it is drawn again with
+    twice the limit."""
+    truncation_limit: int | None = Field(None, ge=1)
+    """The most tokens that an attempt which was cut may have; null: four times its max_tokens."""
     include_reference: bool = True
     """Score `metadata.reference` too where it exists and a formatter compares (dpo, best_of_n)."""
 
@@ -91,20 +118,41 @@ class Price(Settings):
     completion: float = Field(0.0, ge=0)
 
 
-class SamplerSettings(Settings):
+class Backend(Settings):
+    """One sampler."""
+
     type: str = "openai-compatible-api"
     model: str = "DeepSeek-R1"
     base_url: list[str] | None = None
     """A URL or a list of URLs (the least busy one is used), or `embedded`; null: https://api.openai.com/v1."""
     api_key: SecretStr = SecretStr("")
     model_path: str | None = None
+    """vllm-offline: a folder with a model, or its name on the Hugging Face hub."""
     num_gpus: int | None = Field(None, ge=1)
+    """vllm-offline: how many to use; null: all. Without a GPU: how many engines, null: one."""
+    tensor_parallel_size: int = Field(1, ge=1)
+    """vllm-offline: the GPUs of one engine."""
+    max_model_len: int | None = Field(None, ge=1)
+    """vllm-offline: the most tokens of a prompt and its completion together; null: what the model was made for."""
+    dtype: str | None = None
+    """vllm-offline: bfloat16, float16, float32; null: the model's own."""
+    engine_params: Params = {}
+    """vllm-offline: any other argument of the engine (gpu_memory_utilization, quantization, max_num_seqs …)."""
+    chat_template: str | None = None
+    """vllm-offline: a file with a Jinja chat template; null: the model's own."""
+    reasoning_parser: str | None = None
+    """vllm-offline: vLLM's parser that tells thinking from reply (deepseek_r1, qwen3 …); null: by the think tags."""
     temperature: float | None = Field(0.7, ge=0)
     """null: not sent, for models that refuse it."""
     top_p: float | None = Field(1.0, gt=0, le=1)
     """null: not sent."""
     max_tokens: int = Field(2048, ge=1)
     concurrent_requests: int = Field(50, ge=1)
+    """The most requests in flight; fewer where the servers turn them away or let them queue."""
+    requests_per_minute: float | None = Field(None, gt=0)
+    """null: no limit but the server's own."""
+    tokens_per_minute: float | None = Field(None, gt=0)
+    """Of prompts and completions together; null: no limit but the server's own."""
     timeout: float = Field(300, gt=0)
     """Seconds for one request, from its sending to the last byte of its answer."""
     max_retries: int = Field(10, ge=0)
@@ -114,11 +162,55 @@ class SamplerSettings(Settings):
     extra_params: Params = {}
     """Passed through to the server (reasoning_effort, top_k, chat_template_kwargs …)."""
     price: Price = Price()
+    batch_requests: int = Field(50_000, ge=1)
+    """openai-batch: the most requests of one file."""
+    batch_files: bool = False
+    """openai-batch: only write the files of requests, and read the answers that someone puts beside them."""
+    poll_interval: float = Field(60, gt=0)
+    """openai-batch: the most seconds from one look at a batch to the next, and how long to wait for further requests
+    before a file is closed."""
 
     @field_validator("base_url", mode="before")
     @classmethod
     def _one_url_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+
+class MixtureMember(Backend):
+    """One of several samplers. What it does not set it has from the section around it."""
+
+    share: float = Field(1.0, gt=0)
+    """How much of the attempts it draws, in proportion to the others."""
+
+    @model_validator(mode="after")
+    def _has_no_price_of_its_own(self) -> MixtureMember:
+        if "price" in self.model_fields_set:
+            raise ValueError("one price is reckoned with for all members: set it beside `members`")
+        return self
+
+
+class SamplerSettings(Backend):
+    members: list[MixtureMember] = []
+    """Of the type `mixture`: the samplers that draw the attempts together."""
+
+    @model_validator(mode="after")
+    def _a_mixture_has_members(self) -> SamplerSettings:
+        if (self.type == MIXTURE) != bool(self.members):
+            raise ValueError("`type: mixture` and `members` go together")
+        if self.batch_files and self.type not in (BATCH, MIXTURE):
+            raise ValueError(f"`batch_files` is for `type: {BATCH}`")
+        if any(member.type == MIXTURE for member in self.members):
+            raise ValueError("a mixture can't be a member of another: name its members here")
+        return self
+
+    def each(self) -> list[SamplerSettings]:
+        """The members of a mixture in full, else this one."""
+        return [self.in_full(member) for member in self.members] or [self]
+
+    def in_full(self, member: MixtureMember) -> SamplerSettings:
+        """A member as a sampler of its own, with what it has from this section."""
+        own = {name: getattr(member, name) for name in member.model_fields_set - {"share"}}
+        return self.model_copy(update={"members": [], "type": member.type, **own})
 
 
 class VerifierSettings(Component):
@@ -144,6 +236,42 @@ class Shard(Settings):
     """Prompts per shard."""
 
 
+class Limits(Settings):
+    """The shares, from 0 to 1, beyond which a guard warns and beyond which it stops; null: never."""
+
+    warn: float | None = Field(None, ge=0, le=1)
+    """Warn beyond this share."""
+    stop: float | None = Field(None, ge=0, le=1)
+    """Stop beyond this share, with exit code 3."""
+
+
+class Guards(Settings):
+    """Shares that stop a run or are told. Each looks at the last hundred prompts or so, every prompt counting once."""
+
+    truncation: Limits = Limits(warn=0.2, stop=0.5)
+    """Completions cut at max_tokens."""
+    errors: Limits = Limits(warn=0.1, stop=0.5)
+    """Attempts that failed for good."""
+    empty: Limits = Limits(warn=0.1, stop=0.5)
+    """Completions without a reply: empty, filtered, or nothing but thinking."""
+    no_answer: Limits = Limits(warn=0.3, stop=0.8)
+    """Replies in which the verifier finds no answer."""
+    unscored: Limits = Limits(warn=0.2)
+    """Replies that the verifier could not score."""
+    no_pass: Limits = Limits(warn=0.95)
+    """Scored replies that do not pass."""
+    identical: Limits = Limits(stop=0.9)
+    """Prompts that all get one and the same response."""
+    repeated: Limits = Limits(warn=0.5)
+    """Responses that say again, word for word, what the same prompt has got before."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_limit_leaves_the_other(cls, value: Any, info: ValidationInfo) -> Any:
+        default = cls.model_fields[info.field_name or ""].default
+        return default.model_dump() | value if isinstance(value, dict) else value
+
+
 class Config(Settings):
     data: Data
     work_dir: str | None = None
@@ -152,7 +280,15 @@ class Config(Settings):
     sampler: SamplerSettings = SamplerSettings()
     verifier: VerifierSettings = VerifierSettings()
     formatter: Annotated[list[FormatterSettings], Field(min_length=1)] = [FormatterSettings()]
+    guards: Guards = Guards()
     shard: Shard = Shard()
+
+    @model_validator(mode="after")
+    def _a_cost_needs_prices(self) -> Config:
+        price = self.sampler.price
+        if self.sampling.cost_budget is not None and not (price.prompt or price.completion):
+            raise ValueError("sampling.cost_budget: there are no prices to reckon with: set sampler.price")
+        return self
 
     @model_validator(mode="after")
     def _formatter_names_differ(self) -> Config:

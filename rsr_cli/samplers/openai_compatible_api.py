@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -16,22 +15,28 @@ from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import ConfigError
+from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
+from rsr_cli.samplers.params import OWN_FIELDS, Params, common_params, request_params
+from rsr_cli.samplers.seeds import attempt_seed
 from rsr_cli.types import Completion, Prompt
 
-_OPENAI = "https://api.openai.com/v1"
+OPENAI = "https://api.openai.com/v1"
 
-# The fields of a request that have a setting of their own, or that rsr decides on.
-_OWN_FIELDS = {
-    "model": "use sampler.model",
-    "messages": "it is the prompt's; see data.preprocess",
-    "n": "use sampling.step_size",
-    "temperature": "use sampler.temperature",
-    "top_p": "use sampler.top_p",
-    "max_tokens": "use sampler.max_tokens",
-    "max_completion_tokens": "use sampler.max_tokens: the name that the server wants is found out",
-    "seed": "use sampling.seed",
-    "stream": "answers are taken whole; leave it out",
-}
+
+class Completer(Protocol):
+    """Answers chat requests, as a `ChatClient` does."""
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def takes_n(self) -> bool: ...
+
+    async def __aenter__(self) -> Completer: ...
+
+    async def __aexit__(self, *exc: Any) -> None: ...
+
+    async def complete(self, request: ChatRequest) -> Answer: ...
 
 
 class OpenaiCompatibleApi:
@@ -52,34 +57,48 @@ class OpenaiCompatibleApi:
         _check_extra_params(settings.extra_params)
         self._settings = settings
         self._run_seed = run_seed
-        self._client = ChatClient(
-            ChatSettings(
-                base_urls=settings.base_url or [_OPENAI],
-                api_key=settings.api_key.get_secret_value(),
-                model=settings.model,
-                max_tokens=settings.max_tokens,
-                params=_params(settings),
-                concurrent_requests=settings.concurrent_requests,
-                timeout=settings.timeout,
-                section="sampler",
-                once_mended="run the same command again; rsr sample --retry-errors asks again for these",
-            ),
-            policy or RetryPolicy(max_retries=settings.max_retries, outage_patience=max(120.0, settings.timeout)),
+        self._common = common_params(settings)
+        self._client = self._make_client(
+            policy or RetryPolicy(max_retries=settings.max_retries, outage_patience=max(120.0, settings.timeout))
         )
 
-    async def __aenter__(self) -> OpenaiCompatibleApi:
+    def _make_client(self, policy: RetryPolicy) -> Completer:
+        settings = self._settings
+        chat = ChatSettings(
+            base_urls=settings.base_url or [OPENAI],
+            api_key=settings.api_key.get_secret_value(),
+            model=settings.model,
+            max_tokens=settings.max_tokens,
+            params=self._common.fields(),
+            concurrent_requests=settings.concurrent_requests,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+            timeout=settings.timeout,
+            section="sampler",
+            once_mended="run the same command again; rsr sample --retry-errors asks again for these",
+        )
+        return ChatClient(chat, policy)
+
+    async def __aenter__(self) -> Self:
         await self._client.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self._client.__aexit__(*exc)
 
+    @property
+    def capacity(self) -> int:
+        return self._client.capacity
+
+    @property
+    def together(self) -> bool:
+        return self._run_seed is None and self._client.takes_n
+
     async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
         """One completion per attempt number, in order of arrival. Raises BackendError where the run can't go on."""
         if not attempts:
             return
-        together = self._run_seed is None and self._client.takes_n
-        draws = [list(attempts)] if together else [[attempt] for attempt in attempts]
+        draws = [list(attempts)] if self.together else [[attempt] for attempt in attempts]
         if len(draws) == 1:
             completions, left = await self._draw(prompt, draws[0])
             for completion in completions:
@@ -102,26 +121,59 @@ class OpenaiCompatibleApi:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def extend(self, prompt: Prompt, cut: Completion, *, max_tokens: int, from_prefix: bool) -> Completion:
+        """One more request for an attempt that was cut: from its prefix, or from its start with the same seed.
+
+        The completion is that of the whole attempt, with the tokens and the time of this request added to those of the
+        cut one; or one with an `error`. Raises BackendError where the run can't go on.
+        """
+        params = self._params_of(prompt)
+        request = self._request(prompt, [cut.attempt], params)
+        if from_prefix:
+            messages = [*prompt.messages, open_message(cut)]
+            request = replace(request, messages=messages, params=params.fields() | CONTINUING_FIELDS)
+        try:
+            answer = await self._client.complete(replace(request, max_tokens=max_tokens))
+        except Failure as failure:
+            return self._failed(cut.attempt, failure, params)
+        more = self._completion(cut.attempt, answer.choices[0], answer, answer.completion_tokens, request.seed, params)
+        return continued(cut, more) if from_prefix else redrawn(cut, more)
+
     async def _draw(self, prompt: Prompt, attempts: Sequence[int]) -> tuple[list[Completion], Sequence[int]]:
         """One request: the completions it brought, and the attempts that it left without one."""
-        seed = None if self._run_seed is None else attempt_seed(self._run_seed, prompt.id, attempts[0])
         try:
-            answer = await self._client.complete(ChatRequest(prompt.messages, len(attempts), seed))
+            params = self._params_of(prompt)
+        except ValueError as error:
+            failure = Failure(Fault.PROMPT, str(error))
+            return [self._failed(attempt, failure, self._common) for attempt in attempts], ()
+        request = self._request(prompt, attempts, params)
+        try:
+            answer = await self._client.complete(request)
         except Failure as failure:
-            return [self._failed(attempt, failure) for attempt in attempts], ()
-        answer_seed = seed if answer.seed_sent else None
+            return [self._failed(attempt, failure, params) for attempt in attempts], ()
         choices = answer.choices[: len(attempts)]
         tokens = share_tokens(answer.completion_tokens, choices)
         completions = [
-            self._completion(attempt, choice, answer, count, answer_seed)
+            self._completion(attempt, choice, answer, count, request.seed, params)
             for attempt, choice, count in zip(attempts, choices, tokens, strict=False)
         ]
         if answer.prompt_tokens is not None:
             completions[1:] = [replace(completion, prompt_tokens=0) for completion in completions[1:]]
         return completions, attempts[len(choices) :]
 
+    def _params_of(self, prompt: Prompt) -> Params:
+        return request_params(self._settings, prompt) if "sampling" in prompt.metadata else self._common
+
+    def _request(self, prompt: Prompt, attempts: Sequence[int], params: Params) -> ChatRequest:
+        seed = None if self._run_seed is None else attempt_seed(self._run_seed, prompt.id, attempts[0])
+        if params is self._common:
+            return ChatRequest(prompt.messages, len(attempts), seed, prompt_id=prompt.id, attempts=attempts)
+        return ChatRequest(
+            prompt.messages, len(attempts), seed, params.max_tokens, params.fields(), prompt.id, attempts
+        )
+
     def _completion(
-        self, attempt: int, choice: Choice, answer: Answer, tokens: int | None, seed: int | None
+        self, attempt: int, choice: Choice, answer: Answer, tokens: int | None, seed: int | None, params: Params
     ) -> Completion:
         dropped = choice.finish_reason == "length" and self._settings.drop_truncated
         return Completion(
@@ -132,24 +184,20 @@ class OpenaiCompatibleApi:
             model=answer.model or self._settings.model,
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=tokens,
-            seed=seed,
+            seed=seed if answer.seed_sent else None,
             latency_s=answer.latency_s,
+            params=params.text,
         )
 
-    def _failed(self, attempt: int, failure: Failure) -> Completion:
+    def _failed(self, attempt: int, failure: Failure, params: Params) -> Completion:
         return Completion(
             attempt=attempt,
             response=None,
             finish_reason="content_filter" if failure.fault is Fault.FILTERED else "error",
             model=self._settings.model,
             error=failure.message,
+            params=params.text,
         )
-
-
-def attempt_seed(run_seed: int, prompt_id: str, attempt: int) -> int:
-    """A seed of its own for each attempt of each prompt, 0 <= seed < 2**31, the same in every run."""
-    identity = f"{run_seed}\0{prompt_id}\0{attempt}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(identity, digest_size=4).digest()) & 0x7FFF_FFFF
 
 
 def share_tokens(total: int | None, choices: Sequence[Choice]) -> list[int | None]:
@@ -168,15 +216,10 @@ def share_tokens(total: int | None, choices: Sequence[Choice]) -> list[int | Non
     return shares
 
 
-def _params(settings: SamplerSettings) -> dict[str, Any]:
-    own = {"temperature": settings.temperature, "top_p": settings.top_p}
-    return {name: value for name, value in own.items() if value is not None} | settings.extra_params
-
-
 def _check_extra_params(extra_params: dict[str, Any]) -> None:
     for key in extra_params:
-        if key in _OWN_FIELDS:
-            raise ConfigError(f"sampler.extra_params.{key}: this field can't be passed through", _OWN_FIELDS[key])
+        if key in OWN_FIELDS:
+            raise ConfigError(f"sampler.extra_params.{key}: this field can't be passed through", OWN_FIELDS[key])
     try:
         orjson.dumps(extra_params)
     except TypeError as error:

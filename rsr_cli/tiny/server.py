@@ -71,6 +71,9 @@ class ChatRequest(BaseModel):
     seed: int | None = None
     stream: bool | None = None
     user: str | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+    """Leave the last message open, to be gone on with; `add_generation_prompt` must then be false."""
 
     def sampling_params(self) -> list["SamplingParams"]:
         """One set of parameters for each choice; they differ in the random stream."""
@@ -116,7 +119,10 @@ def make_app(engine: "Engine") -> web.Application:
         from rsr_cli.tiny.engine import ContextLengthError
 
         request = _parse(await http_request.read())
-        prompt = engine.tokenizer.encode_chat([message.for_template() for message in request.messages])
+        prompt = engine.tokenizer.encode_chat(
+            [message.for_template() for message in request.messages],
+            continuing=bool(request.continue_final_message),
+        )
         try:
             futures = [engine.submit(prompt, params) for params in request.sampling_params()]
         except ContextLengthError as error:
@@ -141,6 +147,9 @@ def _parse(body: bytes) -> ChatRequest:
         raise _RequestError("; ".join(problems), "unsupported_parameter" if unknown else "invalid_value") from None
     if request.stream:
         raise _RequestError("stream: streaming is not supported by this server", "unsupported_value")
+    if (request.add_generation_prompt is not False) == bool(request.continue_final_message):
+        message = "add_generation_prompt and continue_final_message: one of them is true, the other is not"
+        raise _RequestError(message, "unsupported_value")
     if request.model not in (None, MODEL_NAME):
         message = f"The model '{request.model}' does not exist; this server has '{MODEL_NAME}'"
         raise _RequestError(message, "model_not_found", status=404)

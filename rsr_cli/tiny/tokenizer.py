@@ -64,6 +64,10 @@ class Tokenizer:
         """Text of the ids without special tokens. Bytes that are not UTF-8 become the replacement character."""
         return b"".join(self._bytes.get(token_id, b"") for token_id in ids).decode("utf-8", "replace")
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """Token ids of the prompt that asks for the next assistant message."""
-        return self.encode(self._template.render(messages=messages, add_generation_prompt=True))
+    def encode_chat(self, messages: Sequence[Mapping[str, str]], *, continuing: bool = False) -> list[int]:
+        """Token ids of the prompt that asks for the next assistant message, or for the rest of the last message."""
+        text = self._template.render(messages=messages, add_generation_prompt=not continuing)
+        if continuing:
+            last = messages[-1]["content"]
+            text = text[: text.rindex(last) + len(last)]
+        return self.encode(text)

@@ -10,7 +10,8 @@ import pytest
 from rsr_cli.clients.answers import Choice
 from rsr_cli.errors import AuthError, BackendError, ConfigError
 from rsr_cli.registry import find
-from rsr_cli.samplers.openai_compatible_api import OpenaiCompatibleApi, attempt_seed, share_tokens
+from rsr_cli.samplers.openai_compatible_api import OpenaiCompatibleApi, share_tokens
+from rsr_cli.samplers.seeds import attempt_seed
 from rsr_cli.types import Message, Prompt
 from tests.samplers.drawing import draw, draw_once, prompt, sampler, until
 from tests.server import Ask, ModelServer, Reply

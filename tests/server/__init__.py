@@ -6,7 +6,7 @@ with ModelServer(Scenario(latency=lambda ask: 0.01)) as server:
 
 from tests.server.faults import FAULTS, random_faults, scripted_faults
 from tests.server.running import ModelServer, model_server_process
-from tests.server.scenario import Ask, Reply, Scenario, arithmetic_prompt, arithmetic_reply
+from tests.server.scenario import Ask, Reply, Scenario, arithmetic_prompt, arithmetic_reply, written_out
 
 __all__ = [
     "FAULTS",
@@ -19,4 +19,5 @@ __all__ = [
     "model_server_process",
     "random_faults",
     "scripted_faults",
+    "written_out",
 ]

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.server.batches import BatchDesk
 from tests.server.faults import refusal, reset, spoiled
 from tests.server.scenario import Ask, Reply, Scenario
 
@@ -31,6 +32,8 @@ class Served:
     ks: list[int] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    busy_s: float = 0.0
+    """Seconds of work, without the wait for a slot."""
     cancelled: bool = False
     """The client hung up before it had the answer."""
 
@@ -43,6 +46,7 @@ class Application:
         self.log: list[Served] = []
         self.open = 0
         self.peak = 0
+        self.batches = BatchDesk(self)
         self._samples_of: Counter[str] = Counter()
         self._slots: Any = asyncio.Semaphore(scenario.slots) if scenario.slots else nullcontext()
 
@@ -51,6 +55,7 @@ class Application:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/log", self._show_log)
+        self.batches.add_routes(app.router)
         return app
 
     async def _models(self, _: web.Request) -> web.Response:
@@ -62,11 +67,7 @@ class Application:
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self.open += 1
         self.peak = max(self.peak, self.open)
-        body = orjson.loads(await request.read())
-        prompt = "\n".join(str(message.get("content")) for message in body["messages"])
-        entry = Served(len(self.log), prompt, body.get("n", 1), body.get("seed"), body)
-        entry.authorization = request.headers.get("Authorization")
-        self.log.append(entry)
+        entry = self._note(orjson.loads(await request.read()), request.headers.get("Authorization"))
         try:
             response = await self._serve(request, entry)
             entry.status = response.status
@@ -77,6 +78,28 @@ class Application:
         finally:
             entry.ended = time.monotonic()
             self.open -= 1
+
+    def answer(self, body: dict[str, Any], authorization: str | None) -> tuple[int, dict[str, Any]]:
+        """A request that came in a batch: the status and the document. Of the faults only refusals are known."""
+        entry = self._note(body, authorization)
+        refused = self._refuse(entry)
+        if refused is None and self.scenario.fault:
+            entry.fault = self.scenario.fault(entry.number)
+            refused = refusal(entry.fault)
+        entry.ended, entry.status = time.monotonic(), 200
+        if refused is not None:
+            assert isinstance(refused.body, bytes)
+            entry.status = refused.status
+            return refused.status, orjson.loads(refused.body)
+        asks = self._asks(entry)
+        entry.ks = [ask.k for ask in asks]
+        return 200, self._document(entry, [self.scenario.reply(ask) for ask in asks])
+
+    def _note(self, body: dict[str, Any], authorization: str | None) -> Served:
+        prompt = "\n".join(str(message.get("content")) for message in body["messages"])
+        entry = Served(len(self.log), prompt, body.get("n", 1), body.get("seed"), body, authorization)
+        self.log.append(entry)
+        return entry
 
     async def _serve(self, request: web.Request, entry: Served) -> web.StreamResponse:
         scenario = self.scenario
@@ -95,7 +118,11 @@ class Application:
         asks = self._asks(entry)
         async with self._slots:
             if scenario.latency is not None:
-                await asyncio.sleep(scenario.latency(asks[0]))
+                began = time.monotonic()
+                try:
+                    await asyncio.sleep(scenario.latency(asks[0]))
+                finally:
+                    entry.busy_s = time.monotonic() - began
         document = self._document(entry, [scenario.reply(ask) for ask in asks])
         if fault is not None:
             return await spoiled(fault, document, request, scenario.hang_s)
@@ -155,6 +182,8 @@ class Application:
             return _error(400, "Invalid value: only one candidate can be specified")
         if scenario.seed == "refuse" and entry.seed is not None:
             return _error(400, 'Invalid JSON payload received. Unknown name "seed": Cannot find field.')
+        if scenario.continuing == "refuse" and body.get("continue_final_message"):
+            return _error(400, "Unrecognized request argument supplied: continue_final_message")
         if scenario.context_chars is not None and len(entry.prompt) > scenario.context_chars:
             text = f"This model's maximum context length is {scenario.context_chars} tokens. Reduce the length."
             return _error(400, text, code="context_length_exceeded")

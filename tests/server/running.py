@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from rsr_cli.clients.batches.folder import responses_beside
 from tests.server.app import Application, Served
+from tests.server.batches import ServedBatch, run_batch
 from tests.server.scenario import Scenario
 
 T = TypeVar("T")
@@ -55,6 +57,15 @@ class ModelServer:
     @property
     def log(self) -> list[Served]:
         return self._application.log
+
+    @property
+    def batches(self) -> list[ServedBatch]:
+        """The batches that were submitted, in their order."""
+        return self._application.batches.submitted
+
+    def run_batch(self, requests: Path, responses: Path | None = None) -> None:
+        """Answer a file of requests as `vllm run-batch` does, into the file where rsr looks for it by default."""
+        run_batch(self._application, requests, responses or responses_beside(requests))
 
     @property
     def peak(self) -> int:

@@ -49,6 +49,8 @@ class Scenario:
     """The only key that is let in."""
     n: Literal["serve", "ignore", "refuse", "double"] = "serve"
     seed: Literal["serve", "refuse"] = "serve"
+    continuing: Literal["serve", "refuse"] = "serve"
+    """Whether a request may leave its last message open."""
     limit_field: Literal["both", "max_completion_tokens"] = "both"
     temperature: Literal["serve", "refuse"] = "serve"
     context_chars: int | None = None
@@ -59,6 +61,10 @@ class Scenario:
     keep_alive_blanks: int = 0
     """Blank lines sent ahead of the answer."""
     usage: bool = True
+    batch_fate: Callable[[int], str] = field(default_factory=lambda: lambda number: "completed")
+    """What becomes of the batch with this number, from 0: completed, expired, cancelled (both half done), failed."""
+    batch_looks: int = 1
+    """How often a batch is looked at in vain."""
 
 
 def arithmetic_prompt(a: int, b: int, tag: str = "") -> str:
@@ -73,6 +79,30 @@ def arithmetic_reply(ask: Ask) -> Reply:
     if ask.chance("passes") >= pass_rate(ask.prompt):
         total += 1
     return Reply(f"Sample {ask.k} says that the sum is \\boxed{{{total}}}")
+
+
+def written_out(text: str, reasoning: str | None = None, *, parser: bool = True) -> Callable[[Ask], Reply]:
+    """The same long reply to everything, a token per word: cut at max_tokens, gone on with where the last message is
+    left open. A reasoning parser tells thinking from reply as servers do, by what was just generated; without one the
+    thinking stays in the text.
+    """
+    whole = f"<think>\n{reasoning}\n</think>\n\n{text}" if reasoning else text
+
+    def reply(ask: Ask) -> Reply:
+        body = ask.body
+        start = body["messages"][-1]["content"] if body.get("continue_final_message") else ""
+        assert whole.startswith(start), f"{start!r} was never written"
+        tokens = re.findall(r"\s*\S+", whole[len(start) :])
+        limit = body.get("max_tokens") or body["max_completion_tokens"]
+        said = "".join(tokens[:limit])
+        end = "stop" if len(tokens) <= limit else "length"
+        count = min(len(tokens), limit)
+        if not (reasoning and parser):
+            return Reply(said, end, completion_tokens=count)
+        thinking, closed, rest = said.removeprefix("<think>\n").partition("\n</think>")
+        return Reply(rest.removeprefix("\n\n") if closed else None, end, thinking, count)
+
+    return reply
 
 
 def pass_rate(prompt: str) -> float:

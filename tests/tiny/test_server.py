@@ -113,6 +113,7 @@ async def test_roles_text_parts_and_nulls(url: str) -> None:
         ({"messages": USER, "stop": ""}, "invalid_value", "stop"),
         ({"messages": USER, "top_k": 5}, "unsupported_parameter", "top_k"),
         ({"messages": USER, "stream": True}, "unsupported_value", "stream"),
+        ({"messages": USER, "continue_final_message": True}, "unsupported_value", "add_generation_prompt"),
         ({"messages": [{"role": "user", "content": "word " * 1100}]}, "context_length_exceeded", "1024"),
     ],
 )

@@ -1,0 +1,64 @@
+"""Several samplers in one run, each with its share of the attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from bisect import bisect
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from itertools import accumulate
+
+from rsr_cli.types import Completion, Prompt, Sampler
+
+
+class Mixture:
+    """A Sampler. Which member draws an attempt depends on the prompt's id and the attempt alone, so a resume, a retry
+    and a climb after a cut ask the same one."""
+
+    def __init__(self, members: Sequence[tuple[float, Sampler]]) -> None:
+        """Shares, more than 0 and in proportion to one another, and samplers that have not been entered."""
+        self._members = [member for _, member in members]
+        self._ends = list(accumulate(share for share, _ in members))
+        self._stack = AsyncExitStack()
+
+    @property
+    def capacity(self) -> int:
+        return sum(member.capacity for member in self._members)
+
+    @property
+    def together(self) -> bool:
+        return False
+
+    async def __aenter__(self) -> Mixture:
+        async with AsyncExitStack() as stack:
+            for member in self._members:
+                await stack.enter_async_context(member)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
+        """One completion per attempt number, in order of arrival."""
+        tasks = {asyncio.create_task(self._draw(prompt, attempt)) for attempt in attempts}
+        try:
+            while tasks:
+                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                # The failed ones last: what arrived together with a failure was paid for.
+                for task in sorted(done, key=lambda task: task.exception() is not None):
+                    yield task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _draw(self, prompt: Prompt, attempt: int) -> Completion:
+        async with aclosing(self._member_of(prompt.id, attempt).sample(prompt, [attempt])) as completions:
+            return await anext(completions)
+
+    def _member_of(self, prompt_id: str, attempt: int) -> Sampler:
+        identity = f"{prompt_id}\0{attempt}".encode("utf-8", "surrogatepass")
+        chance = int.from_bytes(hashlib.blake2b(identity, digest_size=6).digest()) / 2**48
+        return self._members[min(bisect(self._ends, chance * self._ends[-1]), len(self._members) - 1)]

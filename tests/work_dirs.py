@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,19 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def without_times(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "latency_s"} for row in found]
+
+
+def outcome(work_dir: Path) -> dict[str, object]:
+    """All that a run leaves, less what depends on the clock: latencies, and the draws ahead that a pass came before."""
+    train = [str(path.relative_to(work_dir)) for path in sorted(work_dir.glob("train/*/"))]
+    result: dict[str, object] = {name: rows(work_dir / name) for name in ("data", *train)}
+    needed = {row["id"]: math.inf for row in rows(work_dir / "data")}
+    for row in rows(work_dir / "score"):
+        if row["score"] == 1.0:
+            needed[row["id"]] = min(needed[row["id"]], row["attempt"])
+    for name in ("rollout", "score"):
+        result[name] = [r for r in without_times(rows(work_dir / name)) if r["attempt"] <= needed[r["id"]]]
+    return result
 
 
 def state(work_dir: Path) -> dict[str, Any]:

@@ -111,6 +111,33 @@ def runs_in_processes(settings: VerifierSettings) -> bool:
     return settings.type != _ENSEMBLE and not hasattr(factory, "judge")
 
 
+def is_rule(settings: VerifierSettings) -> bool:
+    """It runs in worker processes, and so do all its members: it asks no server and holds no model."""
+    return all(runs_in_processes(member) for member in member_settings(settings).values())
+
+
+def with_workers(settings: VerifierSettings) -> VerifierSettings:
+    """With one worker process where the settings do not say how many; for each member of an ensemble too."""
+    filled: dict[str, Any] = {"workers": settings.workers or 1}
+    if settings.type == _ENSEMBLE:
+        filled["members"] = [{**item, "workers": item.get("workers") or 1} for item in settings.options["members"]]
+    return settings.model_copy(update=filled)
+
+
+def most_workers(settings: VerifierSettings) -> int:
+    """The worker processes of the verifier, or of that member of an ensemble that has the most; one if not said."""
+    return max(member.workers or 1 for member in member_settings(settings).values())
+
+
+def compares(settings: VerifierSettings) -> bool:
+    """Its verdict on a rollout depends on the group's others."""
+    if runs_in_processes(settings):
+        return False
+    if settings.type == _ENSEMBLE and any(compares(member) for member in member_settings(settings).values()):
+        return True
+    return bool(registry.build("verifier", settings.type, settings.options).compares)
+
+
 def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
     if settings.type == _ENSEMBLE:
         members = {name: _build(member, cache) for name, member in member_settings(settings).items()}

@@ -1,4 +1,4 @@
-"""The fold: what a group needs next follows from its attempts and verdicts alone."""
+"""The fold: what a group needs next follows from its attempts, its verdicts and what is under way alone."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.sampling.fold import Draw, Rules, next_move
-from rsr_cli.types import Attempt, EndReason, Group, Prompt, Verdict
+from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
+from rsr_cli.types import Attempt, Group, Prompt, Verdict
 
 OUTCOMES = st.sampled_from(["pass", "fail", "unknown", "truncated", "error"])
 
 
-def attempt(number: int, step: int, step_size: int, outcome: str) -> Attempt:
+def attempt(number: int, place: Place, outcome: str) -> Attempt:
     return Attempt(
         id="p",
         attempt=number,
-        step=step,
-        step_size=step_size,
+        step=place.step,
+        step_size=place.step_size,
         response=None if outcome in ("truncated", "error") else f"text {number}",
         finish_reason={"truncated": "length", "error": "error"}.get(outcome, "stop"),
         error="broken" if outcome == "error" else None,
@@ -26,8 +26,8 @@ def attempt(number: int, step: int, step_size: int, outcome: str) -> Attempt:
     )
 
 
-def add(group: Group, number: int, move: Draw, outcome: str) -> None:
-    group.attempts[number] = attempt(number, move.step, move.step_size, outcome)
+def add(group: Group, number: int, place: Place, outcome: str) -> None:
+    group.attempts[number] = attempt(number, place, outcome)
     if group.attempts[number].valid:
         score = {"pass": 1.0, "fail": 0.0, "unknown": None}[outcome]
         group.verdicts[number] = Verdict(score, "scored" if score is not None else "timeout")
@@ -37,86 +37,164 @@ def has_pass(group: Group) -> bool:
     return any(score >= 1.0 for _, score in group.scored())
 
 
-def run(rules: Rules, outcomes: list[str], group: Group | None = None) -> tuple[Group, EndReason]:
-    """Play a group to its end: attempt k has the k-th outcome."""
+def first_pass(group: Group) -> int:
+    """Its number; what comes before it has been drawn."""
+    number = min(rollout.attempt.attempt for rollout, score in group.scored() if score >= 1.0)
+    assert set(range(number)) <= group.attempts.keys()
+    return number
+
+
+def run(
+    rules: Rules,
+    outcomes: list[str],
+    group: Group | None = None,
+    seed: int | None = None,
+    arrivals: int | None = None,
+) -> tuple[Group, Move]:
+    """Play a group to its end: attempt k has the k-th outcome. With a seed, attempts are drawn ahead by chance, and
+    arrive in any order; without one, one is under way at a time. After so many `arrivals` all is lost that is under
+    way."""
     group = group or Group(Prompt("p", [], {}))
-    while isinstance(move := next_move(group, rules), Draw):
-        for number in move.attempts:
-            add(group, number, move, outcomes[number])
-    return group, move
+    chance = random.Random(seed)
+    pending: dict[int, Place] = {}
+    while True:
+        move = next_move(group, rules, pending)
+        if isinstance(move, Draw) and (not pending or (seed is not None and chance.random() < 0.6)):
+            assert len(pending) + 1 <= rules.step_size
+            pending[move.attempts[0]] = move.place
+        elif isinstance(move, Draw | Wait):
+            if len(group.attempts) == arrivals:
+                return group, Wait()
+            number = chance.choice(sorted(pending))
+            add(group, number, pending.pop(number), outcomes[number])
+        else:
+            return group, move
 
 
 rules_of = st.builds(Rules, st.integers(1, 9), st.integers(1, 5), st.integers(1, 6), st.sampled_from([None, has_pass]))
-outcome_lists = st.lists(OUTCOMES, min_size=40, max_size=40)
+outcome_lists = st.lists(OUTCOMES, min_size=60, max_size=60)
+seeds = st.integers(0, 1 << 30)
 
 
-@given(rules_of, outcome_lists)
-def test_no_limit_is_ever_exceeded(rules: Rules, outcomes: list[str]) -> None:
-    group, reason = run(rules, outcomes)
+@given(rules_of, outcome_lists, seeds)
+def test_no_limit_is_ever_exceeded(rules: Rules, outcomes: list[str], seed: int) -> None:
+    group, reason = run(rules, outcomes, seed=seed)
     valid = sum(item.valid for item in group.attempts.values())
     steps = {item.step for item in group.attempts.values()}
     assert valid <= rules.max_rollouts
-    assert len(steps) <= rules.max_steps
-    assert sorted(group.attempts) == list(range(len(group.attempts)))
-    assert max(sum(item.step == step for item in group.attempts.values()) for step in steps) <= rules.step_size
+    assert len(group.attempts) <= rules.max_steps * rules.step_size
+    assert max(steps) < rules.max_steps
+    for step in steps:
+        of_step = [item for item in group.attempts.values() if item.step == step]
+        assert {item.step_size for item in of_step} == {rules.size_of(step)}
+        assert len(of_step) <= rules.size_of(step)
     if reason == "max_rollouts":
         assert valid == rules.max_rollouts
     if reason == "early_stop":
-        assert rules.satisfied is not None and rules.satisfied(group)
+        assert has_pass(group) and rules.satisfied is not None
+    if reason == "max_steps":
+        assert len(group.attempts) == rules.max_steps * rules.step_size
     if reason == "error":
-        assert steps == {0} and all(item.error for item in group.attempts.values())
+        assert all(item.error for item in group.attempts.values())
 
 
-@given(rules_of, outcome_lists, st.integers(0, 1 << 30))
-def test_a_group_that_lost_any_attempts_ends_as_an_unbroken_one(rules: Rules, outcomes: list[str], seed: int) -> None:
-    """A crash leaves the steps before whole, and any part of the last one, in any order of arrival."""
+@given(rules_of, outcome_lists, seeds, st.integers(0, 20))
+def test_a_group_that_lost_what_was_under_way_ends_as_an_unbroken_one(
+    rules: Rules, outcomes: list[str], seed: int, arrivals: int
+) -> None:
     unbroken, reason = run(rules, outcomes)
-    chance = random.Random(seed)
-    stop = chance.randint(0, max(item.step for item in unbroken.attempts.values()))
-    left = Group(unbroken.prompt)
-    for number, item in unbroken.attempts.items():
-        last_step_has_one = item.step == stop and chance.random() < 0.5
-        if item.step < stop or last_step_has_one:
-            left.attempts[number] = item
-            if number in unbroken.verdicts:
-                left.verdicts[number] = unbroken.verdicts[number]
+    left, _ = run(rules, outcomes, seed=seed, arrivals=arrivals)
+    kept = dict(left.attempts)
     resumed, resumed_reason = run(rules, outcomes, left)
-    assert resumed.attempts == unbroken.attempts
-    assert resumed.verdicts == unbroken.verdicts
     assert resumed_reason == reason
+    assert kept.items() <= resumed.attempts.items()
+    if reason != "early_stop":
+        assert resumed.attempts == unbroken.attempts
+    else:
+        assert first_pass(resumed) == first_pass(unbroken)
 
 
-def test_a_step_draws_no_more_than_are_missing() -> None:
-    group, _ = run(Rules(6, 4, 8), ["fail"] * 40)
+@given(rules_of, outcome_lists, seeds)
+def test_what_a_group_ends_with_does_not_depend_on_which_answer_came_first(
+    rules: Rules, outcomes: list[str], seed: int
+) -> None:
+    (one_by_one, reason), (ahead, ahead_reason) = run(rules, outcomes), run(rules, outcomes, seed=seed)
+    assert ahead_reason == reason
+    if reason == "early_stop":
+        assert first_pass(ahead) == first_pass(one_by_one)
+    assert one_by_one.attempts.items() <= ahead.attempts.items()
+
+
+@given(outcome_lists, seeds)
+def test_the_first_step_is_drawn_whatever_comes(outcomes: list[str], seed: int) -> None:
+    """Whose outcome tells how hard a prompt is must not depend on which answer came first."""
+    group, _ = run(Rules(8, 4, 4, has_pass), outcomes, seed=seed)
+    assert [n for n, item in group.attempts.items() if item.step == 0] == [0]
+    group, _ = run(Rules(8, 4, 4, has_pass, whole_first_step=True), outcomes, seed=seed)
+    assert sorted(n for n, item in group.attempts.items() if item.step == 0) == [0, 1, 2, 3]
+
+
+def test_one_at_a_time_draws_the_fewest() -> None:
+    group, reason = run(Rules(16, 4, 8, has_pass), ["fail"] * 6 + ["pass"] + ["fail"] * 60)
+    assert reason == "early_stop" and len(group.attempts) == 7
+    assert [item.step for item in group.attempts.values()] == [0, 1, 1, 1, 1, 2, 2]
+
+
+def test_steps_are_no_larger_than_what_is_missing() -> None:
+    group, _ = run(Rules(6, 4, 8), ["fail"] * 60)
     assert [item.step for item in group.attempts.values()] == [0] * 4 + [1] * 2
 
 
+def test_a_step_is_judged_whole_where_verdicts_compare() -> None:
+    rules = Rules(8, 2, 4, has_pass, whole_steps=True)
+    group = Group(Prompt("p", [], {}))
+    assert next_move(group, rules) == Draw(Place(0, 2), [0, 1])
+    add(group, 0, Place(0, 2), "pass")
+    assert next_move(group, rules, {1: Place(0, 2)}) == Wait()
+    add(group, 1, Place(0, 2), "fail")
+    assert next_move(group, rules, {1: Place(0, 2)}) == Wait(), "its verdict is still to come"
+    assert next_move(group, rules) == "early_stop"
+
+
 def test_truncated_attempts_eat_steps_and_not_rollouts() -> None:
-    group, reason = run(Rules(4, 2, 5), ["truncated"] * 4 + ["fail"] * 40)
+    group, reason = run(Rules(4, 2, 5), ["truncated"] * 4 + ["fail"] * 60)
     assert reason == "max_rollouts"
     assert sum(item.valid for item in group.attempts.values()) == 4
-    assert run(Rules(4, 2, 3), ["truncated"] * 40)[1] == "max_steps"
+    group, reason = run(Rules(4, 2, 3, has_pass), ["truncated"] * 60)
+    assert reason == "max_steps"
+    assert len(group.attempts) == 6 and {item.step for item in group.attempts.values()} == {0, 1, 2}
 
 
 def test_nothing_but_failures_ends_the_group() -> None:
-    group, reason = run(Rules(8, 2, 5), ["error"] * 40)
+    group, reason = run(Rules(8, 2, 5), ["error"] * 60)
     assert reason == "error" and len(group.attempts) == 2
-    assert run(Rules(8, 2, 5), ["fail", "fail", "error", "error"] + ["fail"] * 40)[1] == "max_rollouts"
-    assert run(Rules(4, 2, 9), ["error", "fail"] * 20)[1] == "max_rollouts"
+    assert run(Rules(8, 2, 5), ["fail", "fail", "error", "error"] + ["fail"] * 60)[1] == "max_rollouts"
+    assert run(Rules(4, 2, 9), ["error", "fail"] * 30)[1] == "max_rollouts"
+
+
+def test_a_failed_attempt_is_asked_again_where_that_is_wanted() -> None:
+    group, _ = run(Rules(2, 2, 5), ["error", "fail", "fail"])
+    group.again = {0}
+    assert next_move(group, Rules(4, 2, 5)) == Draw(Place(0, 2), [0])
 
 
 def test_an_unknown_score_satisfies_nothing() -> None:
-    assert run(Rules(4, 2, 5, has_pass), ["unknown"] * 40)[1] == "max_rollouts"
+    assert run(Rules(4, 2, 5, has_pass), ["unknown"] * 60)[1] == "max_rollouts"
 
 
 def test_larger_limits_draw_on_after_the_end() -> None:
-    group, reason = run(Rules(2, 4, 8), ["fail"] * 40)
+    group, reason = run(Rules(2, 4, 8), ["fail"] * 60)
     assert reason == "max_rollouts" and len(group.attempts) == 2
-    move = next_move(group, Rules(8, 4, 8))
-    assert isinstance(move, Draw)
-    assert (move.step, list(move.attempts)) == (1, [2, 3, 4, 5])
+    assert next_move(group, Rules(8, 4, 8)) == Draw(Place(0, 4), [2, 3])
 
 
 def test_a_satisfied_group_is_not_topped_up_when_its_limits_grow() -> None:
     group, _ = run(Rules(2, 4, 8, has_pass), ["pass", "fail"])
     assert next_move(group, Rules(16, 4, 8, has_pass)) == "early_stop"
+
+
+def test_a_round_gives_each_prompt_so_many_attempts() -> None:
+    group, reason = run(Rules(16, 4, 8, has_pass, max_attempts=4), ["fail"] * 60)
+    assert reason == "budget" and len(group.attempts) == 4
+    group, reason = run(Rules(16, 4, 8, has_pass, max_attempts=8), ["fail"] * 60, group)
+    assert reason == "budget" and len(group.attempts) == 8

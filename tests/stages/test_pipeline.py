@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Rsr
 from tests.server.running import ModelServer
-from tests.work_dirs import journals, rows, state, sums, without_times, write_config, write_rows
+from tests.work_dirs import journals, outcome, rows, state, sums, write_config, write_rows
 
 STAGES = ("prepare", "sample", "verify", "format", "analyze")
 
@@ -29,11 +29,11 @@ def test_run_is_the_same_as_its_stages_one_by_one(tmp_path: Path, config: Path, 
     files = sorted(path.relative_to(chained) for path in chained.rglob("*.parquet"))
     assert files == sorted(path.relative_to(single) for path in single.rglob("*.parquet"))
     assert {path.parts[0] for path in files} == {"data", "rollout", "score", "train", "summary"}
-    for folder in {path.parent for path in files}:
-        assert without_times(rows(chained / folder)) == without_times(rows(single / folder)), folder
+    assert outcome(chained) == outcome(single)
     assert (chained / "train/sft.jsonl").read_bytes() == (single / "train/sft.jsonl").read_bytes()
     one, other = (json.loads((root / "summary/stats.json").read_text()) for root in (chained, single))
-    assert one | {"work_dir": ""} == other | {"work_dir": ""}
+    assert one["prompts"] == other["prompts"]
+    assert one["pass_rate"]["first_step_mean"] == other["pass_rate"]["first_step_mean"]
 
 
 def test_shards_hold_the_same_prompts_in_every_folder(tmp_path: Path, config: Path, rsr: Rsr) -> None:
@@ -71,9 +71,7 @@ def test_a_second_run_does_nothing_and_says_so(
     assert before == {path: path.stat().st_mtime_ns for path in work_dir.rglob("*.parquet")}
 
 
-def test_early_stop_ends_a_group_at_the_step_that_has_what_formatters_need(
-    tmp_path: Path, config: Path, rsr: Rsr
-) -> None:
+def test_early_stop_ends_a_group_that_has_what_formatters_need(tmp_path: Path, config: Path, rsr: Rsr) -> None:
     work_dir = tmp_path / "w"
     rsr("run", config, "-w", work_dir)
     scores = {(row["id"], row["attempt"]): row["score"] for row in rows(work_dir / "score")}
@@ -84,10 +82,12 @@ def test_early_stop_ends_a_group_at_the_step_that_has_what_formatters_need(
     reasons = Counter(row["end_reason"] for row in stats.values())
     assert reasons["early_stop"] and reasons["max_rollouts"] and len(reasons) == 2
     for prompt, values in by_prompt.items():
-        satisfied_by_half = {0.0, 1.0} <= set(values[:4])
-        assert len(values) == (4 if satisfied_by_half else 8)
+        # What was under way when the last that is needed arrived may be there as well, and no more.
+        enough = min((n for n in range(1, 9) if {0.0, 1.0} <= set(values[:n])), default=8)
+        assert enough <= len(values) <= min(8, enough + 3)
+        assert (stats[prompt]["end_reason"] == "early_stop") == ({0.0, 1.0} <= set(values))
         assert stats[prompt]["n_pass"] == sum(values)
-        assert stats[prompt]["pass_rate_first_step"] == pytest.approx(sum(values[:4]) / 4)
+        assert stats[prompt]["pass_rate_first_step"] == values[0]
 
 
 def test_raising_max_rollouts_tops_up_only_unsatisfied_prompts(tmp_path: Path, config: Path, rsr: Rsr) -> None:
@@ -100,7 +100,9 @@ def test_raising_max_rollouts_tops_up_only_unsatisfied_prompts(tmp_path: Path, c
     assert before.items() <= after.items()
     added = Counter(prompt for prompt, attempt in after.keys() - before.keys())
     assert set(added) == {prompt for prompt, reason in ended.items() if reason == "max_rollouts"}
-    assert set(added.values()) == {4}
+    assert all(count <= 4 for count in added.values())
+    reasons = {row["id"]: row["end_reason"] for row in rows_of(work_dir / "summary/prompts.parquet")}
+    assert all(count == 4 for prompt, count in added.items() if reasons[prompt] == "max_rollouts")
     changes = state(work_dir)["changes"]
     assert changes[-1]["changed"] == {"sampling.max_rollouts": [8, 12]}
 
@@ -167,13 +169,12 @@ def test_topping_up_asks_only_for_prompts_that_lost_their_pass(tmp_path: Path, c
     work_dir = tmp_path / "w"
     rsr("run", config, "-w", work_dir, f"verifier={{type: '{verifier}:Strict', workers: 1}}", "formatter=[{type: sft}]")
     before = Counter(row["id"] for row in rows(work_dir / "rollout"))
-    short = {prompt for prompt, count in before.items() if count == 4}
-    assert short
+    assert before["sum-2"] < 8
     verifier.write_text(MENDED.replace('== metadata["answer"]', '== metadata["answer"] != "9"'))
     assert rsr("verify", "-w", work_dir).exit_code == 0
     assert rsr("sample", "-w", work_dir).exit_code == 0
     after = Counter(row["id"] for row in rows(work_dir / "rollout"))
-    assert {prompt for prompt in after if after[prompt] != before[prompt]} == {"sum-2"} & short
+    assert {prompt for prompt in after if after[prompt] != before[prompt]} == {"sum-2"}
 
 
 def test_a_changed_temperature_is_refused_and_allow_mixed_lets_it_in(tmp_path: Path, config: Path, rsr: Rsr) -> None:

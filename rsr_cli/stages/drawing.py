@@ -1,0 +1,269 @@
+"""One run of the sampling loop over the shards that are not done: what it reads, counts, shows and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rsr_cli.config.settings import Config
+from rsr_cli.sampling.budget import Budget, next_round
+from rsr_cli.sampling.guards import Guards
+from rsr_cli.sampling.loop import Ending, Loop, OpenGroup
+from rsr_cli.scoring.build import ConfiguredScorer
+from rsr_cli.stages.interrupts import run_interruptible
+from rsr_cli.stages.progress import Task
+from rsr_cli.stages.rules import group_rules, thresholds
+from rsr_cli.stages.session import Session, build_sampler, uses_embedded
+from rsr_cli.store import shards
+from rsr_cli.store.groups import read_groups, score_mark
+from rsr_cli.store.recorder import Recorder
+from rsr_cli.store.tally import tally, tally_tokens
+from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.types import Attempt, Group, Sampler, Verdict
+
+_READ_AT_ONCE = 64
+_LEAST_WINDOW = 1024
+
+
+class Drawing:
+    """Draws what the groups of these shards still need. `verifier` is the fingerprint of the verifier where groups stop
+    by its verdicts, None where verify scores later."""
+
+    def __init__(self, session: Session, numbers: list[int], verifier: str | None, *, retry_errors: bool) -> None:
+        self.counts: dict[str, Any] = {"prompts": 0, "attempts": 0, "rollouts": 0, "truncated": 0, "errors": 0}
+        self.counts |= {"prompt_tokens": 0, "completion_tokens": 0}
+        self._session = session
+        self._verifier = verifier
+        self._retry_errors = retry_errors
+        self._recorder = Recorder(session.work_dir, verifier)
+        self._done = session.state.stages["sample"].shards_done
+        self._numbers = [n for n in numbers if n not in self._done or not is_closed(session.work_dir, n)]
+        self._rules = group_rules(session.config)
+        self._budget = self._what_is_left(numbers)
+        passes, _ = thresholds(session.config)
+        self._guards = Guards(session.config, passes, str(session.work_dir.root), session.progress.warn)
+        self._reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        self._open: Counter[int] = Counter()
+        self._read_whole: set[int] = set()
+        self._ended: set[int] = set()
+        """Shards that are closed or about to be."""
+        self._parked: Counter[int] = Counter()
+        """Groups that the round or the budget cut short, by shard."""
+        self._best_parked = 0.0
+        """The most that a draw for one of them is worth."""
+        self.postponed: Counter[int] = Counter()
+        """Groups whose answers a later run will get, by shard."""
+        self._ready: asyncio.Queue[int | None] = asyncio.Queue()
+        self._task = Task("sample", None)
+        self._began = time.monotonic()
+
+    def run(self) -> None:
+        config = self._session.config
+        total = sum(shards.row_count(self._session.work_dir.data(n)) for n in self._numbers)
+        with ExitStack() as stack:
+            self._task = stack.enter_context(self._session.progress.task("sample", total))
+            scorer = ConfiguredScorer(config, self._session.work_dir.cache) if self._verifier is not None else None
+            sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches))
+            try:
+                run_interruptible(self._run(sampler, scorer), self._say_stopping)
+            finally:
+                self._recorder.close()
+
+    async def _run(self, sampler: Sampler, scorer: ConfiguredScorer | None) -> None:
+        flusher = asyncio.create_task(self._flush())
+        closer = asyncio.create_task(self._close_shards())
+        guard = asyncio.create_task(self._guards.watch())
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(sampler)
+            if scorer is not None:
+                await stack.enter_async_context(scorer)
+            rounds = asyncio.create_task(self._rounds(sampler, scorer))
+            try:
+                # A journal that can't be written ends the run as surely as a dead server, or a guard.
+                await asyncio.wait({rounds, flusher, closer, guard}, return_when=asyncio.FIRST_COMPLETED)
+                for task in (flusher, closer, guard):
+                    if task.done():
+                        task.result()
+                await rounds
+                self._ready.put_nowait(None)
+                await closer
+                self._guards.raise_if_tripped()
+            finally:
+                for task in (rounds, flusher, closer, guard):
+                    task.cancel()
+                await asyncio.gather(rounds, flusher, closer, guard, return_exceptions=True)
+
+    async def _rounds(self, sampler: Sampler, scorer: ConfiguredScorer | None) -> None:
+        """One round over all prompts; on a budget as many as it takes, each with at most one more step for every
+        prompt, so that none takes what another has not had a chance of."""
+        window = max(_LEAST_WINDOW, 4 * self._session.config.sampler.concurrent_requests, sampler.capacity)
+        rules = self._rules if self._budget is None else replace(self._rules, max_attempts=self._rules.size_of(0))
+        while True:
+            for shard in self._parked:
+                self._task.done -= self._reasons.pop(shard).total() - self._parked[shard]
+            self._parked.clear()
+            self._best_parked = 0.0
+            self.postponed.clear()
+            await Loop(
+                sampler,
+                scorer,
+                self._recorder,
+                rules,
+                watcher=self,
+                window=window,
+                budget=self._budget,
+            ).run(self._groups())
+            if self._budget is None or self._budget.exhausted or not self._parked:
+                break
+            rules = next_round(rules, self._best_parked)
+            self._retry_errors = False
+        if self._budget is not None and self._budget.exhausted:
+            left = f"{self._parked.total()} prompts may need more"
+            self._session.progress.say(f"the budget is spent: {left}. A run with a larger one goes on from here")
+        for shard in self._parked.keys() - self.postponed.keys():
+            self._end_shard(shard)
+
+    async def _groups(self) -> AsyncIterator[OpenGroup]:
+        await asyncio.to_thread(self._recorder.flush)
+        for shard in [n for n in self._numbers if n not in self._ended]:
+            groups = self._read(shard)
+            while batch := await asyncio.to_thread(lambda: list(islice(groups, _READ_AT_ONCE))):  # noqa: B023
+                self._open[shard] += len(batch)
+                for group in batch:
+                    yield OpenGroup(shard, group)
+            self._read_whole.add(shard)
+            self._offer(shard)
+
+    def _read(self, shard: int) -> Iterator[Group]:
+        work_dir = self._session.work_dir
+        mark = score_mark(work_dir, shard, self._verifier) if self._verifier is not None else None
+        for group in read_groups(work_dir, shard, mark):
+            if self._retry_errors:
+                group.again = {n for n, attempt in group.attempts.items() if attempt.error is not None}
+            yield group
+
+    def arrived(self, attempt: Attempt) -> None:
+        counts = self.counts
+        counts["attempts"] += 1
+        counts["rollouts"] += attempt.valid
+        counts["truncated"] += attempt.truncated
+        counts["errors"] += attempt.error is not None
+        counts["prompt_tokens"] += attempt.prompt_tokens or 0
+        counts["completion_tokens"] += attempt.completion_tokens or 0
+        self._guards.arrived(attempt)
+
+    def judged(self, attempt: Attempt, verdict: Verdict) -> None:
+        self._guards.judged(attempt, verdict)
+
+    def ended(self, opened: OpenGroup, reason: Ending) -> None:
+        self._open[opened.shard] -= 1
+        if reason == "postponed":
+            self.postponed[opened.shard] += 1
+            return
+        self._reasons[opened.shard][reason] += 1
+        if reason == "budget":
+            self._parked[opened.shard] += 1
+            if self._rules.worth is not None:
+                self._best_parked = max(self._best_parked, self._rules.worth(opened.group, 0))
+        else:
+            self.counts["prompts"] += 1
+            self._task.advance(detail=self._detail())
+        self._offer(opened.shard)
+
+    def _offer(self, shard: int) -> None:
+        """Hand a shard to be closed once all of it was read and all its groups have ended for good."""
+        if shard in self._read_whole and not self._open[shard]:
+            self._read_whole.discard(shard)
+            if not self._parked[shard] and not self.postponed[shard]:
+                self._end_shard(shard)
+
+    def _end_shard(self, shard: int) -> None:
+        self._ended.add(shard)
+        self._ready.put_nowait(shard)
+
+    async def _close_shards(self) -> None:
+        while (shard := await self._ready.get()) is not None:
+            counts = await asyncio.to_thread(self._close, shard)
+            self._session.state.stages["sample"].by_shard[str(shard)] = counts
+            self._done.append(shard)
+            self._done.sort()
+            self._session.save_state()
+
+    def _close(self, shard: int) -> dict[str, Any]:
+        work_dir = self._session.work_dir
+        self._recorder.close_rollouts(shard)
+        if self._verifier is not None:
+            self._recorder.close_scores(shard)
+        reasons = self._reasons.pop(shard, Counter())
+        return {"prompts": reasons.total(), **tally(work_dir.rollout(shard)), "end_reasons": dict(reasons)}
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(self._recorder.flush_s)
+            await asyncio.to_thread(self._recorder.flush)
+
+    def _what_is_left(self, numbers: list[int]) -> Budget | None:
+        """The budget, less what the rollouts so far have cost; None where there is none."""
+        config = self._session.config
+        sampling, price = config.sampling, config.sampler.price
+        if sampling.token_budget is None and sampling.cost_budget is None:
+            return None
+        backends = [config.sampler.in_full(member) for member in config.sampler.members] or [config.sampler]
+        spent: Counter[str] = Counter()
+        for shard in numbers:
+            work_dir = self._session.work_dir
+            spent += tally_tokens(work_dir.rollout(shard), work_dir.rollout_journal(shard))
+        return Budget(
+            sampling.token_budget,
+            sampling.cost_budget,
+            (price.prompt, price.completion),
+            max_tokens=max(settings.max_tokens for settings in backends),
+            spent_prompt=spent["prompt_tokens"],
+            spent_completion=spent["completion_tokens"],
+        )
+
+    def _detail(self) -> str:
+        """The rate, what was spent, and what the rest may come to if it goes on like this."""
+        seconds = max(1e-9, time.monotonic() - self._began)
+        tokens, done = self.counts["completion_tokens"], self.counts["prompts"]
+        cost = money(self._session.config, self.counts["prompt_tokens"], tokens)
+        left = max(0, (self._task.total or 0) - self._task.done) / done if done else 0.0
+        text = f"{self.counts['attempts']} attempts · {tokens / seconds:,.0f} tokens/s · {tokens:,} tokens"
+        to_go = f"{left * cost:.2f} to go" if cost else f"{left * tokens:,.0f} to go"
+        return f"{text}, about {to_go}" if not cost else f"{text} · {cost:.2f} spent, about {to_go}"
+
+    def _say_stopping(self) -> None:
+        self._session.progress.say(
+            f"stopping: {self.counts['attempts']} attempts that arrived are kept, those in flight are cancelled; "
+            "rsr resume goes on from here (again to leave at once)"
+        )
+
+
+@contextmanager
+def opened_sampler(config: Config, folder: Path) -> Iterator[Sampler]:
+    """The sampler of the config, with a folder for the files that it may keep; with `base_url: embedded` the embedded
+    model serves it as long as it is used."""
+    if uses_embedded(config.sampler):
+        from rsr_cli.tiny.server import embedded
+
+        with embedded() as url:
+            yield build_sampler(config, url, folder)
+    else:
+        yield build_sampler(config, folder=folder)
+
+
+def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:
+    """The cost at the config's prices, which are per million tokens."""
+    price = config.sampler.price
+    return (prompt_tokens * price.prompt + completion_tokens * price.completion) / 1e6
+
+
+def is_closed(work_dir: WorkDir, shard: int) -> bool:
+    return work_dir.rollout(shard).exists() and not work_dir.is_open(shard)

@@ -1,0 +1,64 @@
+"""When a group has ended and what a pass is, from the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rsr_cli import registry
+from rsr_cli.config.settings import MIXTURE, Config
+from rsr_cli.sampling.allocation import Passes
+from rsr_cli.sampling.fold import Rules
+from rsr_cli.scoring.build import compares
+from rsr_cli.stages.session import blaming, build_formatters
+from rsr_cli.types import Group
+
+
+def group_rules(config: Config) -> Rules:
+    sampling = config.sampling
+    satisfied = _satisfied(config)
+    return Rules(
+        sampling.max_rollouts,
+        sampling.step_size,
+        sampling.max_steps,
+        satisfied,
+        whole_steps=satisfied is not None and (compares(config.verifier) or _draws_in_batches(config)),
+        whole_first_step=sampling.allocation == "prop2diff",
+        worth=target(config).worth if sampling.allocation == "adaptive" else None,
+    )
+
+
+def _draws_in_batches(config: Config) -> bool:
+    """An answer takes a sampler so long that a step is asked for as a whole."""
+    types = {settings.type for settings in (config.sampler, *config.sampler.members)} - {MIXTURE}
+    return any(getattr(registry.find("sampler", name), "whole_steps", False) for name in types)
+
+
+def _satisfied(config: Config) -> Callable[[Group], bool] | None:
+    allocation = config.sampling.allocation
+    if allocation == "prop2diff":
+        return target(config).prop2diff
+    if allocation != "fixed":
+        return target(config).uniform
+    targets = [item for item in build_formatters(config).values() if getattr(item, "has_target", True)]
+    if not targets or not config.sampling.early_stop:
+        return None
+
+    def satisfied(group: Group) -> bool:
+        return all(blaming(item, item.is_satisfied, group) for item in targets)
+
+    return satisfied
+
+
+def target(config: Config) -> Passes:
+    """The passes that a prompt is to have."""
+    passes, _ = thresholds(config)
+    return Passes(passes, config.sampling.target_passes, config.sampling.step_size)
+
+
+def thresholds(config: Config) -> tuple[Callable[[float], bool], Callable[[float], bool]]:
+    """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
+    formatters = build_formatters(config).values()
+    first = next((item for item in formatters if hasattr(item, "pass_threshold")), None)
+    pass_at = float(getattr(first, "pass_threshold", 1.0))
+    fail_at = float(getattr(first, "fail_threshold", 0.0))
+    return (lambda score: score >= pass_at), (lambda score: score <= fail_at)

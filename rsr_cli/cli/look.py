@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirOption, split_arguments
+from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirArgument, WorkDirOption, split_arguments
 from rsr_cli.cli.terminal import guarded, print_json
+from rsr_cli.store.locations import Location
 
 
 @guarded
 def status(
-    directory: Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False)] = None,
+    directory: WorkDirArgument = None,
     work_dir: WorkDirOption = None,
     json: Json = False,
 ) -> None:
@@ -22,7 +23,7 @@ def status(
 
     target = _work_dir(work_dir or directory)
     state, numbers = target.load_state(), target.shards()
-    open_shards = sum(target.is_open(shard) for shard in numbers)
+    open_shards = len(target.open_shards())
     if not target.has_writer():
         for record in state.stages.values():
             # Its process is gone without a word: killed, or the machine went down.
@@ -32,7 +33,7 @@ def status(
 
 @guarded
 def show(
-    directory: Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False)] = None,
+    directory: WorkDirArgument = None,
     work_dir: WorkDirOption = None,
     id: Annotated[str | None, typer.Option(help="Only the prompt of this id.")] = None,
     passed: Annotated[bool, typer.Option("--passed", help="Only rollouts that pass.")] = False,
@@ -99,7 +100,7 @@ def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")]
     )
 
 
-def _work_dir(path: Path | None):  # type: ignore[no-untyped-def]
+def _work_dir(path: Location | None):  # type: ignore[no-untyped-def]
     from rsr_cli.errors import InputError
     from rsr_cli.store.work_dir import WorkDir
 

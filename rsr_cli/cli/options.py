@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from rsr_cli.errors import ConfigError
+from rsr_cli.store.locations import locate
 
+# Typer knows no union types: what is a path here may be a Remote, and is handed on as a Location.
 WorkDirOption = Annotated[
-    Path | None, typer.Option("--work-dir", "-w", help="The work dir.", show_default=False, metavar="DIR")
+    Path | None,
+    typer.Option(
+        "--work-dir",
+        "-w",
+        help="The work dir: a folder, or a URL such as s3://bucket/folder.",
+        show_default=False,
+        metavar="DIR",
+        parser=locate,
+    ),
 ]
+WorkDirArgument = Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False, parser=locate)]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The config file.", show_default=False, metavar="FILE")
 ]
@@ -23,6 +34,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Ask again for attempts that failed for good.")]
 AllowMixed = Annotated[
     bool, typer.Option("--allow-mixed", help="Let rollouts of another model or temperature stand beside those here.")
+]
+Executor = Literal["local", "ray"]
+ExecutorOption = Annotated[
+    Executor, typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.")
 ]
 
 

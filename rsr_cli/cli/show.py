@@ -13,7 +13,7 @@ from rich.markup import escape
 from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import InputError, printable
-from rsr_cli.stages.analyze import thresholds
+from rsr_cli.stages.rules import thresholds
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Group, Verdict

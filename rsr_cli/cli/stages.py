@@ -15,12 +15,16 @@ from rsr_cli.cli.options import (
     AllowMixed,
     Arguments,
     ConfigOption,
+    Executor,
+    ExecutorOption,
     Json,
     RetryErrors,
     WorkDirOption,
     split_arguments,
 )
+from rsr_cli.cli.probe import probe_first
 from rsr_cli.cli.terminal import guarded
+from rsr_cli.store.locations import Location, locate
 
 if TYPE_CHECKING:
     from rsr_cli.stages.session import Session, StageResult
@@ -28,7 +32,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _session(
-    command: str, work_dir: Path | None, config: Path | None, arguments: list[str] | None, *, may_create: bool = False
+    command: str,
+    work_dir: Location | None,
+    config: Path | None,
+    arguments: list[str] | None,
+    *,
+    may_create: bool = False,
+    executor: Executor = "local",
 ) -> Iterator[Session]:
     from rsr_cli.stages.progress import Progress
     from rsr_cli.stages.session import open_session
@@ -41,6 +51,7 @@ def _session(
             command, Progress(), work_dir=work_dir, config_path=config, overrides=overrides, may_create=may_create
         ) as session,
     ):
+        session.executor = executor
         yield session
 
 
@@ -50,26 +61,41 @@ def _report(session: Session, results: list[StageResult], as_json: bool, *, told
     print_results(session.work_dir, results, as_json=as_json, name_work_dir=not told)
 
 
-def _plain(name: str, summary: str, *, may_create: bool = False) -> Callable[..., None]:
-    """The command of a stage that takes no options of its own."""
+def _over_shards(name: str, summary: str) -> Callable[..., None]:
+    """The command of a stage whose only choice is where its shards are worked on."""
 
     @guarded
     def command(
-        arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+        arguments: Arguments = None,
+        work_dir: WorkDirOption = None,
+        config: ConfigOption = None,
+        executor: ExecutorOption = "local",
+        json: Json = False,
     ) -> None:
         module = import_module(f"rsr_cli.stages.{name}")
         stage = getattr(module, name, None) or getattr(module, f"{name}_")
-        with _session(name, work_dir, config, arguments, may_create=may_create) as session:
+        with _session(name, work_dir, config, arguments, executor=executor) as session:
             result = stage(session)
-        _report(session, [result], json, told=work_dir is not None or not may_create)
+        _report(session, [result], json, told=True)
 
     command.__doc__ = summary
     return command
 
 
-prepare = _plain("prepare", "Raw input, transformed and checked, into data/.", may_create=True)
-format_ = _plain("format", "Scored rollouts into training files.")
-analyze = _plain("analyze", "What happened and what it cost, into summary/.")
+format_ = _over_shards("format", "Scored rollouts into training files.")
+analyze = _over_shards("analyze", "What happened and what it cost, into summary/.")
+
+
+@guarded
+def prepare(
+    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+) -> None:
+    """Raw input, transformed and checked, into data/."""
+    from rsr_cli.stages import prepare as stage
+
+    with _session("prepare", work_dir, config, arguments, may_create=True) as session:
+        result = stage.prepare(session)
+    _report(session, [result], json, told=work_dir is not None)
 
 
 @guarded
@@ -79,11 +105,19 @@ def sample(
     config: ConfigOption = None,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    batch_files: Annotated[
+        bool,
+        typer.Option(
+            "--batch-files", help="With openai-batch: write files of requests, read the answers put beside them."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Draw the attempts that are missing."""
     from rsr_cli.stages import sample as stage
 
+    if batch_files:
+        arguments = [*(arguments or []), "sampler.batch_files=true"]
     with _session("sample", work_dir, config, arguments) as session:
         result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
     _report(session, [result], json, told=True)
@@ -104,13 +138,14 @@ def verify(
         str | None,
         typer.Option(help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."),
     ] = None,
+    executor: ExecutorOption = "local",
     json: Json = False,
 ) -> None:
     """Score every rollout; say which verdicts changed."""
     from rsr_cli.stages import verify as stage
     from rsr_cli.stages.audit import audit as look
 
-    with _session("verify", work_dir, config, arguments) as session:
+    with _session("verify", work_dir, config, arguments, executor=executor) as session:
         results = [stage.verify(session, retry_unknown=retry_unknown)]
         if audit or against:
             results.append(look(session, against=against))
@@ -125,8 +160,10 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and the most it can spend; write nothing.")
     ] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Probe first, and stop there if that is red.")] = False,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    executor: ExecutorOption = "local",
     json: Json = False,
 ) -> None:
     """The five stages, one after the other."""
@@ -135,7 +172,9 @@ def run(
     if dry_run:
         _dry_run(work_dir, config, arguments, as_json=json)
         return
-    with _session("run", work_dir, config, arguments, may_create=True) as session:
+    if probe:
+        probe_first(arguments, work_dir, config)
+    with _session("run", work_dir, config, arguments, may_create=True, executor=executor) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
     _report(session, results, json, told=work_dir is not None)
 
@@ -147,14 +186,16 @@ def resume(
     config: ConfigOption = None,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    executor: ExecutorOption = "local",
     json: Json = False,
 ) -> None:
     """Finish what is unfinished or out of date."""
     from rsr_cli.stages import pipeline
 
-    if work_dir is None and arguments and "=" not in arguments[0] and Path(arguments[0]).is_dir():
-        work_dir = Path(arguments.pop(0))
-    with _session("resume", work_dir, config, arguments) as session:
+    place: Location | None = work_dir
+    if place is None and arguments and "=" not in arguments[0] and locate(arguments[0]).is_dir():
+        place = locate(arguments.pop(0))
+    with _session("resume", place, config, arguments, executor=executor) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
     _report(session, results, json, told=True)
 
@@ -179,7 +220,7 @@ def import_(
     _report(session, [result], json, told=True)
 
 
-def _dry_run(work_dir: Path | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:
+def _dry_run(work_dir: Location | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:
     from rsr_cli.cli.tables import print_plan
     from rsr_cli.stages.pipeline import most_it_can_spend
     from rsr_cli.stages.session import check_components, settle

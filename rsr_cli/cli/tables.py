@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,9 +11,13 @@ from rich.table import Table
 from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.errors import printable
+from rsr_cli.stages.progress import duration
 from rsr_cli.stages.session import StageResult
 from rsr_cli.store.state import State
 from rsr_cli.store.work_dir import WorkDir
+
+if TYPE_CHECKING:
+    from rsr_cli.stages.probe import Probe
 
 
 def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: bool, name_work_dir: bool) -> None:
@@ -25,7 +29,8 @@ def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: boo
     console = Output()
     table = _table("stage", "", "result")
     for item in results:
-        table.add_row(item.stage, "up to date" if item.skipped else "done", _told(item))
+        status = "up to date" if item.skipped else "waits" if item.postponed else "done"
+        table.add_row(item.stage, status, _told(item))
     _print_table(console, table)
     for item in results:
         for note in item.notes:
@@ -49,6 +54,40 @@ def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) ->
     for name, value in spend.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
     _print_table(console, table)
+
+
+def print_probe(report: Probe, *, as_json: bool) -> None:
+    """What was found, what to change, what the full run may take, what the probe has cost."""
+    if as_json:
+        print_json({"probe": report.as_dict()})
+        return
+    console = Output()
+    table = _table("probe", "", "seen")
+    for item in report.findings:
+        table.add_row(item.name, f"[{item.light}]{item.light}[/]", escape(printable(item.told)))
+    ahead, spent = report.forecast, report.spent
+    table.add_row(
+        "full run", "", "about " + _taken(ahead.prompts, ahead.attempts, ahead.prompt_tokens, ahead.completion_tokens)
+    )
+    table.add_row("", "", _span(*ahead.seconds) + (f" · cost {ahead.cost:,.4f}" if ahead.cost else ""))
+    table.add_row("this probe", "", _taken(spent.prompts, spent.attempts, spent.prompt_tokens, spent.completion_tokens))
+    rate = f"{spent.attempts / spent.seconds:,.1f} attempts/s · {spent.completion_tokens / spent.seconds:,.0f} tokens/s"
+    cost = f" · cost {spent.cost:,.4f}" if spent.cost else ""
+    table.add_row("", "", f"{duration(spent.seconds)} · {rate}{cost} · nothing of it is kept")
+    _print_table(console, table)
+    for item in report.findings:
+        if item.change:
+            console.print(f"{item.name}: {escape(printable(item.change))}", soft_wrap=True)
+
+
+def _taken(prompts: int, attempts: int, prompt_tokens: int, completion_tokens: int) -> str:
+    tokens = f"{prompt_tokens:,} prompt tokens · {completion_tokens:,} completion tokens"
+    return f"{prompts:,} prompts · {attempts:,} attempts · {tokens}"
+
+
+def _span(least: float, most: float) -> str:
+    low, high = duration(least), duration(most)
+    return low if low == high else f"{low} to {high}"
 
 
 def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int, *, as_json: bool) -> None:

@@ -42,7 +42,7 @@ class Task:
     def line(self) -> str:
         seconds = time.monotonic() - self.began
         rate = self.done / seconds if seconds else 0.0
-        left = f", {_duration((self.total - self.done) / rate)} left" if self.total and rate else ""
+        left = f", {duration((self.total - self.done) / rate)} left" if self.total and rate else ""
         of = f"/{self.total}" if self.total is not None else ""
         return f"{self.name}: {self.done}{of}{left}" + (f" · {self.detail}" if self.detail else "")
 
@@ -120,7 +120,7 @@ class Progress:
             yield task
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

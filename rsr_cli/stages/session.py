@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from rsr_cli import __version__, registry
-from rsr_cli.config.load import LoadedConfig, changed_keys, explain, load_config
+from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
-from rsr_cli.config.settings import Component, Config
-from rsr_cli.errors import ConfigError, InputError, PluginError, RsrError, WorkDirError
+from rsr_cli.config.settings import Backend, Component, Config, SamplerSettings
+from rsr_cli.errors import ConfigError, GuardStop, InputError, PluginError, RsrError, WorkDirError
+from rsr_cli.executors import local, ray_shards
+from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
 from rsr_cli.store.files import write_text
+from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.state import State, now
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
 from rsr_cli.types import Formatter, Group, Sampler
 
+S = TypeVar("S")
 T = TypeVar("T")
+B = TypeVar("B", bound=Backend)
 
 
 EMBEDDED = "embedded"
@@ -39,6 +43,8 @@ class StageResult:
 
     stage: str
     skipped: bool = False
+    postponed: bool = False
+    """It has come as far as it can for now: something is to be done elsewhere before it goes on."""
     counts: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """Lines for people: what changed, what to look at."""
@@ -51,6 +57,8 @@ class Session:
     state: State
     progress: Progress
     command: str
+    executor: Literal["local", "ray"] = "local"
+    """Where whole shards are worked on."""
 
     @property
     def config(self) -> Config:
@@ -95,8 +103,8 @@ class Session:
         status = "failed"
         try:
             yield result
-            status = "done"
-        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            status = "stopped" if result.postponed else "done"
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, GuardStop):
             status = "stopped"
             raise
         finally:
@@ -105,6 +113,20 @@ class Session:
             record.counts = result.counts
             self.save_state()
             self.progress.log(f"{stage}: {status} after {record.seconds} s")
+
+    def over_shards(self, work: Callable[[S], T], of_shards: Sequence[S], *, rows: int, cpus: int = 1) -> Iterator[T]:
+        """What `work` gives for each shard, in their order, made where the command says.
+
+        `of_shards` holds what it must know of each, `rows` is how many they hold together, `cpus` the cores that one
+        takes on a cluster.
+        """
+        try:
+            if self.executor == "ray":
+                yield from ray_shards.over_shards(work, of_shards, cpus)
+            else:
+                yield from local.over_shards(work, of_shards, rows)
+        finally:
+            self.work_dir.look_again()
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         record = self.state.stages[stage]
@@ -135,7 +157,7 @@ def open_session(
     command: str,
     progress: Progress,
     *,
-    work_dir: Path | None = None,
+    work_dir: Location | None = None,
     config_path: Path | None = None,
     overrides: Sequence[str] = (),
     may_create: bool = False,
@@ -156,50 +178,44 @@ def open_session(
         progress.say(f"work dir: {target.root}")
     try:
         with target.writing():
-            state = State() if created else target.load_state()
-            session = Session(target, loaded, state, progress, command)
-            yield session
-            session.save_config()
-    except BaseException as error:
-        progress.log(f"{type(error).__name__}: {error}")
-        if created and not target.state_path.exists():
-            _take_back(target, whole=not stood)
-        raise
+            try:
+                state = State() if created else target.load_state()
+                session = Session(target, loaded, state, progress, command)
+                yield session
+                session.save_config()
+            except BaseException as error:
+                progress.log(f"{type(error).__name__}: {error}")
+                if created and not target.state_path.exists():
+                    target.take_back(whole=not stood)
+                raise
     finally:
         progress.close()
 
 
 def settle(
-    work_dir: Path | None, config_path: Path | None, overrides: Sequence[str], may_create: bool
-) -> tuple[LoadedConfig, Path | None]:
+    work_dir: Location | None, config_path: Path | None, overrides: Sequence[str], may_create: bool
+) -> tuple[LoadedConfig, Location | None]:
     """The config, and the work dir by flag or by config (None: a new one)."""
     saved = work_dir / "config.yaml" if work_dir is not None else None
+    config_file: ConfigFile | None = config_path
     if config_path is None and saved is not None and saved.exists():
-        config_path = saved
-    if config_path is None and not may_create and work_dir is not None:
+        config_file = saved
+    if config_file is None and not may_create and work_dir is not None:
         hint = "rsr prepare makes one" if work_dir.exists() else "give one that was prepared, or run rsr prepare -w"
         raise WorkDirError(f"{work_dir} is not a work dir: it has no config.yaml", hint)
     if (
-        config_path is None
+        config_file is None
         and not may_create
         and work_dir is None
         and not any(o.startswith("work_dir=") for o in overrides)
     ):
         raise InputError("no work dir is given", "name it with --work-dir (-w)")
-    loaded = load_config(config_path, overrides)
+    loaded = load_config(config_file, overrides)
     if work_dir is None and loaded.config.work_dir is not None:
-        work_dir = Path(loaded.config.work_dir).expanduser()
+        work_dir = locate(loaded.config.work_dir)
     if work_dir is None and not may_create:
         raise InputError("no work dir is given", "name it with --work-dir (-w)")
     return loaded, work_dir
-
-
-def _take_back(work_dir: WorkDir, *, whole: bool) -> None:
-    """Remove what a command made that came to nothing, and nothing else that may lie there."""
-    shutil.rmtree(work_dir.staging, ignore_errors=True)
-    work_dir.lock_path.unlink(missing_ok=True)
-    if whole:
-        work_dir.root.rmdir()
 
 
 def check_components(config: Config) -> None:
@@ -216,19 +232,29 @@ def check_components(config: Config) -> None:
         else:
             problems += _component_problems([("verifier", item, f"verifier {name}") for name, item in members.items()])
     try:
-        build_sampler(config, config.sampler.base_url)
+        build_sampler(config)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
 
 
-def build_sampler(config: Config, base_url: list[str] | None) -> Sampler:
-    """The sampler of a config at these URLs; ConfigError where its settings do not go together."""
-    urls = ["http://127.0.0.1/v1"] if base_url == [EMBEDDED] else base_url
-    factory = registry.find("sampler", config.sampler.type)
-    sampler: Sampler = factory(config.sampler.model_copy(update={"base_url": urls}), config.sampling.seed)
-    return sampler
+def build_sampler(config: Config, embedded: str = "http://127.0.0.1/v1", folder: Path | None = None) -> Sampler:
+    """The sampler of a config, the embedded model being at this URL; ConfigError where settings do not go together.
+
+    `folder` is for the files of a sampler that keeps some.
+    """
+
+    def located(section: B) -> B:
+        return section.model_copy(update={"base_url": [embedded]}) if section.base_url == [EMBEDDED] else section
+
+    members = [located(member) for member in config.sampler.members]
+    return build(located(config.sampler).model_copy(update={"members": members}), config.sampling, folder)
+
+
+def uses_embedded(settings: SamplerSettings) -> bool:
+    """The sampler, or a member of it, wants the embedded model."""
+    return any(section.base_url == [EMBEDDED] for section in (settings, *settings.members))
 
 
 def _component_problems(sections: list[tuple[registry.Kind, Component, str]]) -> list[str]:

@@ -1,0 +1,63 @@
+"""The probe command, and the probe ahead of a run."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirOption, split_arguments
+from rsr_cli.cli.terminal import guarded
+from rsr_cli.store.locations import Location
+
+if TYPE_CHECKING:
+    from rsr_cli.stages.probe import Probe
+
+_PROMPTS, _ATTEMPTS = 20, 4
+
+
+@guarded
+def probe(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    prompts: Annotated[int, typer.Option(min=1, help="How many prompts, spread over the input.")] = _PROMPTS,
+    attempts: Annotated[int, typer.Option(min=1, help="How many attempts for each.")] = _ATTEMPTS,
+    json: Json = False,
+) -> None:
+    """Try a few prompts: what would go wrong, how long the run takes, what it costs."""
+    from rsr_cli.cli.tables import print_probe
+
+    report = _probe(arguments, work_dir, config, prompts, attempts)
+    print_probe(report, as_json=json)
+    report.raise_if_red()
+
+
+def probe_first(arguments: list[str] | None, work_dir: Location | None, config: Path | None) -> None:
+    """Probe ahead of a run and show it on stderr; GuardStop where it is red."""
+    from rsr_cli.cli.tables import print_probe
+
+    report = _probe(arguments, work_dir, config, _PROMPTS, _ATTEMPTS)
+    with redirect_stdout(sys.stderr):
+        print_probe(report, as_json=False)
+    report.raise_if_red()
+
+
+def _probe(
+    arguments: list[str] | None, work_dir: Location | None, config: Path | None, prompts: int, attempts: int
+) -> Probe:
+    from rsr_cli.stages.probe import probe as stage
+    from rsr_cli.stages.progress import Progress
+    from rsr_cli.stages.session import settle
+
+    config, overrides = split_arguments(arguments, config)
+    loaded, root = settle(work_dir, config, overrides, may_create=True)
+    with redirect_stdout(sys.stderr):
+        return stage(loaded, root, Progress(), prompts=prompts, attempts=attempts)
+
+
+def add_commands(app: typer.Typer) -> None:
+    app.command()(probe)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import comb
 from typing import Any
 
-from rsr_cli.types import Group, Rollout
+from rsr_cli.types import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,23 @@ def prompt_stats(
     group: Group, passes: Callable[[float], bool], fails: Callable[[float], bool], end_reason: str
 ) -> PromptStats:
     attempts = group.attempts.values()
-    scored = group.scored()
+    rollouts = list(group.rollouts())
+    scored = [(item.attempt.step, item.score) for item in rollouts if item.score is not None]
+    outcomes = tuple(passes(score) for _, score in scored)
     first = min((attempt.step for attempt in attempts), default=0)
-
-    def outcomes(chosen: Sequence[tuple[Rollout, float]]) -> tuple[bool, ...]:
-        return tuple(passes(score) for _, score in chosen)
-
     return PromptStats(
         id=group.prompt.id,
-        n_attempts=len(group.attempts),
-        n_valid=sum(attempt.valid for attempt in attempts),
+        n_attempts=len(attempts),
+        n_valid=len(rollouts),
         n_scored=len(scored),
-        n_pass=sum(passes(score) for _, score in scored),
+        n_pass=sum(outcomes),
         n_fail=sum(fails(score) for _, score in scored),
         n_truncated=sum(attempt.truncated for attempt in attempts),
         n_error=sum(attempt.error is not None for attempt in attempts),
         end_reason=end_reason,
         drawn=any(attempt.source is None for attempt in attempts),
-        first_step=outcomes([item for item in scored if item[0].attempt.step == first]),
-        all_outcomes=outcomes(scored),
+        first_step=tuple(passed for (step, _), passed in zip(scored, outcomes, strict=True) if step == first),
+        all_outcomes=outcomes,
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rsr_cli.analysis.prompts import PromptStats, pass_at_k
-from rsr_cli.types import Attempt, Group
+from rsr_cli.types import Group
 
 _PERCENTILES = (5, 25, 50, 75, 95, 99)
 _RATE_BINS = 10
@@ -48,7 +48,7 @@ class Distribution:
 
 @dataclass
 class Statistics:
-    """Fed one group at a time; `summary` is what `stats.json` holds.
+    """Fed one group at a time, those of several merged; `summary` is what `stats.json` holds.
 
     `max_rollouts` and `early_stop` are the config's: they say what early stop saved, and which outcomes are unbiased.
     """
@@ -72,7 +72,7 @@ class Statistics:
     rate_sum: float = 0.0
     first_rate_sum: float = 0.0
     at_k: Counter[int] = field(default_factory=Counter)
-    at_k_sum: dict[int, float] = field(default_factory=dict)
+    at_k_sum: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     saved: int = 0
 
     def add(self, group: Group, stats: PromptStats) -> None:
@@ -84,29 +84,31 @@ class Statistics:
         if stats.end_reason == "early_stop" and stats.drawn:
             self.groups["stopped_early"] += 1
             self.saved += max(0, self.max_rollouts - stats.n_valid)
-        for attempt in group.attempts.values():
-            self._add_attempt(attempt)
         for name in ("n_scored", "n_pass", "n_fail"):
             self.attempts[name.removeprefix("n_")] += getattr(stats, name)
-        for rollout in group.rollouts():
-            self.statuses[rollout.verdict.status if rollout.verdict else "unscored"] += 1
+        self._add_attempts(group, stats)
         self._add_rates(stats)
 
-    def _add_attempt(self, attempt: Attempt) -> None:
-        self.attempts["total"] += 1
-        self.attempts["rollouts"] += attempt.valid
-        self.attempts["truncated"] += attempt.truncated
-        self.attempts["errors"] += attempt.error is not None
-        self.attempts["empty"] += not attempt.response and attempt.error is None and attempt.finish_reason == "stop"
-        self.finish_reasons[attempt.finish_reason] += 1
-        self.models[attempt.model] += 1
-        self.tokens["prompt"] += attempt.prompt_tokens or 0
-        self.tokens["completion"] += attempt.completion_tokens or 0
-        if attempt.completion_tokens is not None:
-            self.completion_tokens.add(attempt.completion_tokens)
-        if attempt.error is not None:
-            # The same trouble with other numbers in its text is the same kind.
-            self.errors[_NUMBER.sub("N", attempt.error.splitlines()[0])[:120]] += 1
+    def _add_attempts(self, group: Group, stats: PromptStats) -> None:
+        attempts = group.attempts.values()
+        self.attempts["total"] += stats.n_attempts
+        self.attempts["rollouts"] += stats.n_valid
+        self.attempts["truncated"] += stats.n_truncated
+        self.attempts["errors"] += stats.n_error
+        self.attempts["empty"] += sum(
+            not attempt.response and attempt.error is None and attempt.finish_reason == "stop" for attempt in attempts
+        )
+        self.finish_reasons.update(attempt.finish_reason for attempt in attempts)
+        self.models.update(attempt.model for attempt in attempts)
+        self.statuses.update(item.verdict.status if item.verdict else "unscored" for item in group.rollouts())
+        completion_tokens = [item.completion_tokens for item in attempts if item.completion_tokens is not None]
+        self.completion_tokens.counts.update(completion_tokens)
+        self.tokens["completion"] += sum(completion_tokens)
+        self.tokens["prompt"] += sum(attempt.prompt_tokens or 0 for attempt in attempts)
+        for attempt in attempts if stats.n_error else ():
+            if attempt.error is not None:
+                # The same trouble with other numbers in its text is the same kind.
+                self.errors[_NUMBER.sub("N", attempt.error.partition("\n")[0])[:120]] += 1
 
     def _add_rates(self, stats: PromptStats) -> None:
         if stats.pass_rate is not None:
@@ -120,8 +122,23 @@ class Statistics:
         k = 1
         while k <= len(unbiased):
             self.at_k[k] += 1
-            self.at_k_sum[k] = self.at_k_sum.get(k, 0.0) + pass_at_k(len(unbiased), sum(unbiased), k)
+            self.at_k_sum[k] += pass_at_k(len(unbiased), sum(unbiased), k)
             k *= 2
+
+    def merge(self, later: Statistics) -> None:
+        """Take in what another one was fed after this one."""
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(later, item.name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            elif isinstance(mine, Distribution):
+                mine.counts.update(theirs.counts)
+        for k, total in later.at_k_sum.items():
+            self.at_k_sum[k] += total
+        self.rates = [mine + theirs for mine, theirs in zip(self.rates, later.rates, strict=True)]
+        self.rate_sum += later.rate_sum
+        self.first_rate_sum += later.first_rate_sum
+        self.saved += later.saved
 
     def summary(self) -> dict[str, Any]:
         total, attempts, scored = self.groups["total"], self.attempts["total"], self.attempts["scored"]

@@ -57,7 +57,7 @@ class ProcessPool:
     ) -> None:
         name, options = verifier
         self._spec = WorkerSpec(name, dict(options), memory_limit_mb, os.getpid())
-        self._size = workers or _cores()
+        self._size = workers or cores()
         self._time_limit = time_limit
         self._waiting: deque[_Task] = deque()
         self._changed = threading.Condition()
@@ -250,6 +250,6 @@ class _Worker:
         return _Outcome(batch[done:index] + batch[index + 1 :], worker_gone=True)
 
 
-def _cores() -> int:
+def cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

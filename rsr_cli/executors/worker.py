@@ -63,7 +63,7 @@ def serve(connection: Connection, progress: Any, spec: WorkerSpec) -> None:
     `progress` is a shared array of two doubles: the index of the running task in its batch, and its start in seconds
     of the monotonic clock.
     """
-    _detach(spec.parent_pid)
+    detach(spec.parent_pid)
     try:
         verifier = registry.build("verifier", spec.name, spec.options)
         if not callable(getattr(verifier, "verify", None)):
@@ -137,7 +137,7 @@ def _score(verifier: Any, task: bytes) -> tuple[Verdict, bool]:
         return Verdict.unknown("error", f"{type(error).__name__}: {error}"[:500]), not isinstance(error, Exception)
 
 
-def _detach(parent_pid: int) -> None:
+def detach(parent_pid: int) -> None:
     """Leave Ctrl-C and stdout to the parent, and die with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from rsr_cli import __version__
 from rsr_cli.analysis.prompts import PromptStats, prompt_stats
@@ -11,11 +13,12 @@ from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, Rules, next_move
-from rsr_cli.stages.sample import group_rules
-from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint
+from rsr_cli.stages.rules import group_rules, thresholds
+from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.files import write_text
 from rsr_cli.store.groups import read_groups
+from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group
 
 _EXAMPLES_OF_A_KIND = 3
@@ -31,29 +34,50 @@ def analyze(session: Session) -> StageResult:
     if session.is_done("analyze", mark) and all(path.exists() for path in paths):
         return StageResult("analyze", skipped=True, counts=record.counts)
     stats_path, prompts_path, report_path = paths
-    rules = group_rules(config)
-    price = config.sampler.price
-    statistics = Statistics(config.sampling.max_rollouts, rules.satisfied is not None, (price.prompt, price.completion))
-    passes, fails = thresholds(config)
+    statistics = _statistics(config)
     examples: list[Example] = []
+    rows = sum(shards.row_count(work_dir.rollout(shard)) for shard in numbers)
     with (
         session.running("analyze", mark) as result,
-        session.progress.task("analyze", _prompts(session, numbers)) as task,
+        session.progress.task("analyze", sum(shards.row_count(work_dir.data(shard)) for shard in numbers)) as task,
     ):
         with shards.writing_shard(prompts_path, shards.PROMPTS) as writer:
-            for shard in numbers:
-                for group in read_groups(work_dir, shard):
-                    stats = prompt_stats(group, passes, fails, _end_reason(group, rules))
-                    statistics.add(group, stats)
-                    writer.write(stats.row())
-                    _pick_example(examples, group, stats)
-                    task.advance()
+            for found in session.over_shards(partial(analyze_shard, work_dir.absolute(), config), numbers, rows=rows):
+                statistics.merge(found.statistics)
+                for row in found.prompts:
+                    writer.write(row)
+                for example in found.examples:
+                    _keep_example(examples, example)
+                task.advance(len(found.prompts))
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
         write_text(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         write_text(report_path, render_report(summary, examples))
         record.shards_done = numbers
         result.counts = summary
     return result
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a shard holds: its figures, its rows of prompts.parquet, a few of its groups."""
+
+    statistics: Statistics
+    prompts: list[dict[str, Any]]
+    examples: list[Example]
+
+
+def analyze_shard(work_dir: WorkDir, config: Config, shard: int) -> Found:
+    """Depends on the files of the work dir alone, so that any process may do it."""
+    rules = group_rules(config)
+    passes, fails = thresholds(config)
+    found = Found(_statistics(config), [], [])
+    for group in read_groups(work_dir, shard):
+        stats = prompt_stats(group, passes, fails, _end_reason(group, rules, config))
+        found.statistics.add(group, stats)
+        found.prompts.append(stats.row())
+        if stats.n_scored:
+            _keep_example(found.examples, Example(_kind(stats), group))
+    return found
 
 
 def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
@@ -66,29 +90,28 @@ def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
     return fingerprint([__version__, inputs, settings, formatters])
 
 
-def thresholds(config: Config) -> tuple[Callable[[float], bool], Callable[[float], bool]]:
-    """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
-    formatters = build_formatters(config).values()
-    first = next((item for item in formatters if hasattr(item, "pass_threshold")), None)
-    pass_at = float(getattr(first, "pass_threshold", 1.0))
-    fail_at = float(getattr(first, "fail_threshold", 0.0))
-    return (lambda score: score >= pass_at), (lambda score: score <= fail_at)
-
-
-def _end_reason(group: Group, rules: Rules) -> str:
+def _end_reason(group: Group, rules: Rules, config: Config) -> str:
     """Why the group has ended; `unfinished` where it would draw more (it was imported, or the run was cut short)."""
     move = next_move(group, rules)
-    return "unfinished" if isinstance(move, Draw) else move
+    if not isinstance(move, Draw):
+        return str(move)
+    sampling = config.sampling
+    return "unfinished" if sampling.token_budget is None and sampling.cost_budget is None else "budget"
 
 
-def _prompts(session: Session, numbers: list[int]) -> int:
-    return sum(shards.row_count(session.work_dir.data(shard)) for shard in numbers)
+def _statistics(config: Config) -> Statistics:
+    price = config.sampler.price
+    stops_early = group_rules(config).satisfied is not None
+    return Statistics(config.sampling.max_rollouts, stops_early, (price.prompt, price.completion))
 
 
-def _pick_example(examples: list[Example], group: Group, stats: PromptStats) -> None:
-    """Keep a few prompts of each kind to look at: always passed, sometimes, never."""
-    if not stats.n_scored:
-        return
-    kind = "always passes" if stats.n_pass == stats.n_scored else "sometimes passes" if stats.n_pass else "never passes"
-    if sum(example.kind == kind for example in examples) < _EXAMPLES_OF_A_KIND:
-        examples.append(Example(kind, group))
+def _kind(stats: PromptStats) -> str:
+    if stats.n_pass == stats.n_scored:
+        return "always passes"
+    return "sometimes passes" if stats.n_pass else "never passes"
+
+
+def _keep_example(examples: list[Example], example: Example) -> None:
+    """Keep a few prompts of each kind to look at."""
+    if sum(kept.kind == example.kind for kept in examples) < _EXAMPLES_OF_A_KIND:
+        examples.append(example)

@@ -14,8 +14,8 @@ from rsr_cli.analysis.audit import Case, Disagreements, case_of, consensus_again
 from rsr_cli.config.scalars import load_yaml
 from rsr_cli.config.settings import Config, VerifierSettings
 from rsr_cli.scoring.build import ConfiguredScorer, member_settings, runs_in_processes
-from rsr_cli.stages.analyze import thresholds
 from rsr_cli.stages.interrupts import run_interruptible
+from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult, check_components
 from rsr_cli.store.files import write_text
 from rsr_cli.store.groups import read_groups

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from rsr_cli import registry
+from rsr_cli.config.settings import Config
 from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.session import Session, StageResult, blaming, build_formatters, fingerprint
 from rsr_cli.store import shards
-from rsr_cli.store.files import replacing
+from rsr_cli.store.files import remove, remove_folder, replacing
 from rsr_cli.store.groups import read_groups, score_mark
+from rsr_cli.store.locations import Location
 from rsr_cli.store.work_dir import WorkDir
-from rsr_cli.types import Formatter, Group
 
 _INPUT_KEY = "rsr.input"
 
@@ -30,34 +31,61 @@ def format_(session: Session) -> StageResult:
     numbers = session.require_rollouts()
     formatters = build_formatters(config)
     marks = formatter_marks(session, numbers)
-    todo = [name for name in formatters if not _is_written(work_dir, name, marks[name])]
-    gone = _left_over(work_dir, set(formatters))
+    stale = {name: [n for n in numbers if not _is_written(work_dir, name, n, marks[name][n])] for name in formatters}
     record = session.state.stages["format"]
+    # A format that was cut off leaves a JSONL that is not that of its shards.
+    todo = [
+        name
+        for name in formatters
+        if stale[name] or record.status != "done" or not (work_dir.train / f"{name}.jsonl").exists()
+    ]
+    gone = _left_over(work_dir, set(formatters))
     if not todo and not gone and record.status == "done":
         return StageResult("format", skipped=True, counts=record.counts)
     _warn_of_unknown(session, numbers)
     with session.running("format", fingerprint(marks)) as result:
         for path in gone:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        total = sum(shards.row_count(work_dir.data(shard)) for shard in numbers) * len(todo)
-        with session.progress.task("format", total) as task:
-            for name in todo:
-                for shard, mark in marks[name].items():
-                    groups = read_groups(work_dir, shard)
-                    try:
-                        _write_shard(_shard_path(work_dir, name, shard), formatters[name], groups, mark)
-                    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-                        if isinstance(error, RsrError):
-                            raise
-                        raise PluginError(f"the formatter {name} made rows that Parquet can't hold: {error}") from error
-                    task.advance(shards.row_count(work_dir.data(shard)), detail=name)
-                _write_jsonl(work_dir, name, list(marks[name]))
+            remove_folder(path) if path.is_dir() else remove(path)
+        _write_shards(session, {n: {name: marks[name][n] for name in todo if n in stale[name]} for n in numbers})
+        for name in todo:
+            _write_jsonl(work_dir, name, numbers)
         record.shards_done = numbers
         result.counts = {"rows": {name: _rows(work_dir, name, numbers) for name in formatters}}
         for name, count in result.counts["rows"].items():
             if not count:
                 session.progress.warn(f"train/{name} holds no rows: no group has what that formatter asks for")
     return result
+
+
+def _write_shards(session: Session, marks: dict[int, dict[str, str]]) -> None:
+    """Write the training shards that are named here, by shard and formatter, with their marks."""
+    work_dir, due = session.work_dir, [(number, names) for number, names in marks.items() if names]
+    prompts = sum(shards.row_count(work_dir.data(number)) for number, _ in due)
+    rows = sum(shards.row_count(work_dir.rollout(number)) for number, _ in due)
+    with session.progress.task("format", prompts) as task:
+        for count in session.over_shards(partial(format_shard, work_dir.absolute(), session.config), due, rows=rows):
+            task.advance(count)
+
+
+def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[str, str]]) -> int:
+    """Write the training rows of a shard for the formatters that have a mark in it; how many prompts it holds.
+
+    Depends on the files of the work dir alone, so that any process may do it.
+    """
+    shard, marks = of_shard
+    formatters = {name: item for name, item in build_formatters(config).items() if name in marks}
+    with ExitStack() as stack:
+        writes = {}
+        for name, item in formatters.items():
+            stack.enter_context(_blaming_rows(name))
+            path, schema = _shard_path(work_dir, name, shard), getattr(item, "schema", None)
+            writes[name] = stack.enter_context(_writing(path, schema, marks[name]))
+        for group in read_groups(work_dir, shard):
+            for name, item in formatters.items():
+                with _blaming_rows(name):
+                    for row in blaming(item, item.format, group):
+                        writes[name](row)
+    return shards.row_count(work_dir.data(shard))
 
 
 def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int, str]]:
@@ -78,35 +106,40 @@ def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int,
     return marks
 
 
-def _is_written(work_dir: WorkDir, name: str, marks: dict[int, str]) -> bool:
-    return (work_dir.train / f"{name}.jsonl").exists() and all(
-        shards.footer(_shard_path(work_dir, name, shard)).get(_INPUT_KEY) == mark for shard, mark in marks.items()
-    )
+def _is_written(work_dir: WorkDir, name: str, shard: int, mark: str) -> bool:
+    return shards.footer(_shard_path(work_dir, name, shard)).get(_INPUT_KEY) == mark
 
 
-def _left_over(work_dir: WorkDir, names: set[str]) -> list[Path]:
+def _left_over(work_dir: WorkDir, names: set[str]) -> list[Location]:
     """What formatters that are no longer in the config wrote."""
-    if not work_dir.train.is_dir():
-        return []
-    return [path for path in work_dir.train.iterdir() if path.name.removesuffix(".jsonl") not in names]
+    return [path for path in work_dir.train.glob("*") if path.name.removesuffix(".jsonl") not in names]
 
 
-def _write_shard(path: Path, formatter: Formatter, groups: Iterator[Group], mark: str) -> None:
-    schema: pa.Schema | None = getattr(formatter, "schema", None)
-    rows = _formatted(formatter, groups)
-    if schema is None:
-        # A user's formatter need not say its columns: they are those of its rows.
-        listed = list(rows)
-        schema = pa.Table.from_pylist(listed).schema if listed else pa.schema([])
-        rows = iter(listed)
+@contextmanager
+def _writing(path: Location, schema: pa.Schema | None, mark: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Takes the training rows of a shard one by one; they stand in `path` when the block ends well."""
+    if schema is not None:
+        with shards.writing_shard(path, schema, {_INPUT_KEY: mark}) as writer:
+            yield writer.write
+        return
+    # A user's formatter need not say its columns: they are those of its rows.
+    rows: list[dict[str, Any]] = []
+    yield rows.append
+    schema = pa.Table.from_pylist(rows).schema if rows else pa.schema([])
     with shards.writing_shard(path, schema, {_INPUT_KEY: mark}) as writer:
         for row in rows:
             writer.write(row)
 
 
-def _formatted(formatter: Formatter, groups: Iterator[Group]) -> Iterator[dict[str, Any]]:
-    for group in groups:
-        yield from blaming(formatter, formatter.format, group)
+@contextmanager
+def _blaming_rows(name: str) -> Iterator[None]:
+    """Rows that Parquet can't hold are the formatter's fault."""
+    try:
+        yield
+    except RsrError:
+        raise
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise PluginError(f"the formatter {name} made rows that Parquet can't hold: {error}") from error
 
 
 def _write_jsonl(work_dir: WorkDir, name: str, numbers: list[int]) -> None:
@@ -128,7 +161,7 @@ def _rows(work_dir: WorkDir, name: str, numbers: list[int]) -> int:
     return sum(shards.row_count(_shard_path(work_dir, name, shard)) for shard in numbers)
 
 
-def _shard_path(work_dir: WorkDir, name: str, shard: int) -> Path:
+def _shard_path(work_dir: WorkDir, name: str, shard: int) -> Location:
     return work_dir.train / name / work_dir.data(shard).name
 
 

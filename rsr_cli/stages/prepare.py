@@ -15,10 +15,11 @@ from typing import Any
 from rsr_cli import registry
 from rsr_cli.config.settings import Config, Data, Input, Preprocess
 from rsr_cli.errors import InputError, PluginError, WorkDirError
+from rsr_cli.samplers.params import sampling_problem
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
-from rsr_cli.store.files import sync_directory
+from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.inputs import BadRow, Row, read_input
 from rsr_cli.store.work_dir import WorkDir
@@ -186,12 +187,10 @@ def _refuse_changed_prompts(work_dir: WorkDir) -> None:
 
 def _install(work_dir: WorkDir, count: int) -> None:
     for shard in range(count):
-        work_dir.data(shard).parent.mkdir(exist_ok=True)
-        (work_dir.staging / work_dir.data(shard).name).replace(work_dir.data(shard))
+        install(work_dir.staging / work_dir.data(shard).name, work_dir.data(shard))
     while work_dir.data(count).exists():
-        work_dir.data(count).unlink()
+        remove(work_dir.data(count))
         count += 1
-    sync_directory(work_dir.data(0).parent)
 
 
 def _transform(data: Data) -> Callable[[dict[str, Any]], dict[str, Any] | None] | None:
@@ -220,6 +219,8 @@ def _problem(row: Any) -> str | None:
             return f"messages[{index}] has no content"
     if row.get("metadata") is not None and not isinstance(row["metadata"], dict):
         return f"metadata is a {type(row['metadata']).__name__}, not an object"
+    if problem := sampling_problem((row.get("metadata") or {}).get("sampling")):
+        return problem
     try:
         json.dumps([row["id"], messages, row.get("metadata")], allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:

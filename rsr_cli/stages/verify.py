@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
 
-from rsr_cli.scoring.build import ConfiguredScorer, verifier_fingerprint
+from rsr_cli.config.settings import Config
+from rsr_cli.errors import first_error
+from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verifier_fingerprint, with_workers
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
-from rsr_cli.store.groups import is_scored, read_groups, score_mark
+from rsr_cli.store.groups import is_scored, read_groups, read_verdicts, score_mark
 from rsr_cli.store.recorder import Recorder
+from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Group, Prompt, Verdict
 
 _OPEN_GROUPS = 512
 _EXAMPLES = 10
-_FLUSH_S = 0.5
 
 
 @dataclass
@@ -30,22 +35,34 @@ class Changes:
     by_way: Counter[str] = field(default_factory=Counter)
     examples: list[dict[str, Any]] = field(default_factory=list)
 
-    def compare(self, prompt: Prompt, attempt: int, old: Verdict, new: Verdict) -> None:
-        if _shown(old) == _shown(new):
-            return
-        way = f"{_shown(old)} -> {_shown(new)}"
-        self.by_way[way] += 1
-        if len(self.examples) < _EXAMPLES and self.by_way[way] <= _EXAMPLES // 2:
-            self.examples.append(
+    def compare(self, prompt: Prompt, before: Mapping[int, Verdict], now: Mapping[int, Verdict]) -> None:
+        for number, new in now.items():
+            old = before.get(number, new)
+            if _shown(old) == _shown(new):
+                continue
+            way = f"{_shown(old)} -> {_shown(new)}"
+            self.by_way[way] += 1
+            self._keep(
                 {
                     "id": prompt.id,
-                    "attempt": attempt,
+                    "attempt": number,
                     "change": way,
                     "answer": prompt.metadata.get("answer"),
                     "extracted_before": old.extracted_answer,
                     "extracted_now": new.extracted_answer,
                 }
             )
+
+    def merge(self, later: Changes) -> None:
+        """Take in those of another shard."""
+        self.by_way.update(later.by_way)
+        for example in later.examples:
+            self._keep(example)
+
+    def _keep(self, example: dict[str, Any]) -> None:
+        alike = sum(kept["change"] == example["change"] for kept in self.examples)
+        if len(self.examples) < _EXAMPLES and alike < _EXAMPLES // 2:
+            self.examples.append(example)
 
 
 def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
@@ -81,18 +98,44 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
 
 def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_unknown: bool = False) -> Changes:
     """Score the rollouts of these shards that lack a verdict of this verifier, and write their score shards."""
+    config, work_dir = session.config, session.work_dir
     changes = Changes()
-    recorder = Recorder(session.work_dir, verifier)
-    total = sum(shards.row_count(session.work_dir.rollout(shard)) for shard in numbers) or None
-    try:
-        with session.progress.task("verify", total) as task:
-            work = _Scoring(session, verifier, retry_unknown, recorder, changes, task)
+    rows = sum(shards.row_count(work_dir.rollout(shard)) for shard in numbers)
+    with session.progress.task("verify", rows or None) as task:
+        if session.executor == "ray" and is_rule(config.verifier):
+            config = config.model_copy(update={"verifier": with_workers(config.verifier)})
+            work = partial(score_shard, work_dir.absolute(), config, verifier, retry_unknown)
+            cpus = most_workers(config.verifier)
+            for changed, count in session.over_shards(work, numbers, rows=rows, cpus=cpus):
+                changes.merge(changed)
+                task.advance(count)
+            return changes
+        if session.executor == "ray":
+            session.progress.say(f"verify: {config.verifier.type} works from here, and not on the nodes of the cluster")
+        with closing(Recorder(work_dir, verifier)) as recorder:
+            scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task)
             run_interruptible(
-                work.score(numbers), lambda: session.progress.say("stopping: the verdicts so far are kept")
+                scoring.score(ConfiguredScorer(config, work_dir.cache), numbers, changes),
+                lambda: session.progress.say("stopping: the verdicts so far are kept"),
             )
-    finally:
-        recorder.close()
     return changes
+
+
+def score_shard(
+    work_dir: WorkDir, config: Config, verifier: str, retry_unknown: bool, shard: int
+) -> tuple[Changes, int]:
+    """Score a shard in this process; what has changed, and how many verdicts were given.
+
+    Depends on the files of the work dir alone, so that any machine may do it, and goes on where another has died.
+    """
+    changes, task = Changes(), Task("verify", None)
+    with closing(Recorder(work_dir, verifier)) as recorder:
+        scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task)
+        try:
+            asyncio.run(scoring.score(ConfiguredScorer(config), [shard], changes))
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+    return changes, task.done
 
 
 def change_notes(changes: Changes) -> list[str]:
@@ -110,82 +153,64 @@ def change_notes(changes: Changes) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
 class _Scoring:
     """Scores shard after shard, a bounded number of groups at a time."""
 
-    def __init__(
-        self, session: Session, verifier: str, retry_unknown: bool, recorder: Recorder, changes: Changes, task: Task
-    ) -> None:
-        self._session = session
-        self._verifier = verifier
-        self._retry_unknown = retry_unknown
-        self._recorder = recorder
-        self._changes = changes
-        self._task = task
-        self._before = _Earlier(session)
+    work_dir: WorkDir
+    verifier: str
+    retry_unknown: bool
+    recorder: Recorder
+    task: Task
 
-    async def score(self, numbers: list[int]) -> None:
-        """Score these shards; what is scored is on the disk within a second."""
-        async with asyncio.TaskGroup() as tasks:
-            flusher = tasks.create_task(self._flush())
-            await self._score_shards(numbers)
-            flusher.cancel()
-
-    async def _score_shards(self, numbers: list[int]) -> None:
-        async with ConfiguredScorer(self._session.config, self._session.work_dir.cache) as scorer:
+    async def score(self, scorer: ConfiguredScorer, numbers: Sequence[int], changes: Changes) -> None:
+        """Score these shards; what has changed since the last scoring goes into `changes`."""
+        async with _flushing(self.recorder), scorer:
             for shard in numbers:
-                mark = score_mark(self._session.work_dir, shard, self._verifier)
-                places = asyncio.Semaphore(_OPEN_GROUPS)
-                async with asyncio.TaskGroup() as tasks:
-                    for group in read_groups(self._session.work_dir, shard, mark):
-                        # What an interrupted verify has scored already counts as changed too.
-                        self._compare(shard, group, group.verdicts)
-                        owed = scorer.owed(group, retry_unknown=self._retry_unknown)
-                        if owed:
-                            await places.acquire()
-                            tasks.create_task(self._score_group(scorer, shard, group, owed, places))
-                await asyncio.to_thread(self._recorder.close_scores, shard)
+                changes.merge(await self._score_shard(scorer, shard))
 
-    async def _score_group(
-        self, scorer: ConfiguredScorer, shard: int, group: Group, owed: list[int], places: asyncio.Semaphore
-    ) -> None:
-        try:
-            verdicts = await scorer.score(group, owed)
-        finally:
-            places.release()
-        for number, verdict in verdicts.items():
-            self._recorder.verdict(shard, group.prompt.id, number, verdict)
-            self._task.advance()
-        self._compare(shard, group, verdicts)
+    async def _score_shard(self, scorer: ConfiguredScorer, shard: int) -> Changes:
+        """Score what a shard owes and write its score shard; what has changed since the last scoring."""
+        changes = Changes()
+        places = asyncio.Semaphore(_OPEN_GROUPS)
+        groups = read_groups(self.work_dir, shard, score_mark(self.work_dir, shard, self.verifier))
 
-    def _compare(self, shard: int, group: Group, verdicts: dict[int, Verdict]) -> None:
-        for number, verdict in verdicts.items():
-            old = self._before.verdict(shard, group.prompt.id, number)
-            if old is not None:
-                self._changes.compare(group.prompt, number, old, verdict)
+        async def score_group(group: Group, owed: list[int], before: dict[int, Verdict]) -> None:
+            try:
+                verdicts = await scorer.score(group, owed)
+            finally:
+                places.release()
+            for number, verdict in verdicts.items():
+                self.recorder.verdict(shard, group.prompt.id, number, verdict)
+                self.task.advance()
+            changes.compare(group.prompt, before, verdicts)
 
-    async def _flush(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for group, before in zip(groups, read_verdicts(self.work_dir, shard), strict=True):
+                # What an interrupted verify has scored already counts as changed too.
+                changes.compare(group.prompt, before, group.verdicts)
+                if owed := scorer.owed(group, retry_unknown=self.retry_unknown):
+                    await places.acquire()
+                    tasks.create_task(score_group(group, owed, before))
+                else:
+                    await asyncio.sleep(0)  # signals and the flusher have their turn
+        await asyncio.to_thread(self.recorder.close_scores, shard)
+        return changes
+
+
+@asynccontextmanager
+async def _flushing(recorder: Recorder) -> AsyncIterator[None]:
+    """What is recorded is on the disk within a second; the block ends with the error of a disk that takes no more."""
+
+    async def flush() -> None:
         while True:
-            await asyncio.sleep(_FLUSH_S)
-            await asyncio.to_thread(self._recorder.flush)
+            await asyncio.sleep(recorder.flush_s)
+            await asyncio.to_thread(recorder.flush)
 
-
-class _Earlier:
-    """The verdicts of the last scoring, one shard at a time."""
-
-    def __init__(self, session: Session) -> None:
-        self._work_dir = session.work_dir
-        self._shard: int | None = None
-        self._verdicts: dict[tuple[str, int], Verdict] = {}
-
-    def verdict(self, shard: int, prompt_id: str, attempt: int) -> Verdict | None:
-        if shard != self._shard:
-            self._shard = shard
-            self._verdicts = {
-                (row["id"], row["attempt"]): Verdict(row["score"], row["status"], row["extracted_answer"])
-                for row in shards.read_rows(self._work_dir.score(shard), shards.SCORE)
-            }
-        return self._verdicts.get((prompt_id, attempt))
+    async with asyncio.TaskGroup() as tasks:
+        flusher = tasks.create_task(flush())
+        yield
+        flusher.cancel()
 
 
 def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
@@ -193,7 +218,8 @@ def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
     for shard in numbers:
         for batch in shards.read_batches(session.work_dir.score(shard), ["status", "attempt"]):
             drawn = batch.filter(pc.not_equal(batch["attempt"], REFERENCE))
-            statuses.update(drawn["status"].to_pylist())
+            for item in pc.value_counts(drawn["status"]).to_pylist():
+                statuses[item["values"]] += item["counts"]
     return {
         "rollouts": statuses.total(),
         **{name: statuses[name] for name in ("scored", "no_answer", "timeout", "error")},
@@ -205,8 +231,8 @@ def _warn_of_unknown(session: Session, numbers: list[int], counts: dict[str, Any
         return
     reasons: Counter[str] = Counter()
     for shard in numbers:
-        for row in shards.read_rows(session.work_dir.score(shard), shards.SCORE):
-            if row["score"] is None:
+        for batch in shards.read_batches(session.work_dir.score(shard), ["score", "status", "explanation"]):
+            for row in batch.filter(pc.is_null(batch["score"])).to_pylist():
                 reasons[f"{row['status']}: {(row['explanation'] or 'no reason given')[:150]}"] += 1
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
     session.progress.warn(

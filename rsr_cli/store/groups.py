@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store import shards
-from rsr_cli.store.files import remove
-from rsr_cli.store.journal import decode, read_journal
+from rsr_cli.store.journal import decode, has_journal, open_journal, records, remove_journal
+from rsr_cli.store.locations import Location
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Attempt, Group, Prompt, Verdict
 
 MARK_KEY = "rsr.mark"
 ROLLOUTS_KEY = "rsr.rollouts"
-_ATTEMPT_FIELDS = [item.name for item in fields(Attempt)]
+Row = tuple[Any, ...]
+_ID = pa.schema([shards.DATA.field("id")])
+_KEYS = pa.schema([shards.ROLLOUT.field("id"), shards.ROLLOUT.field("attempt")])
 
 
-def read_prompts(path: Path) -> Iterator[Prompt]:
+def read_prompts(path: Location) -> Iterator[Prompt]:
     """The prompts of a data shard."""
-    for row in shards.read_rows(path, shards.DATA):
-        yield Prompt(row["id"], json.loads(row["messages"]), json.loads(row["metadata"]))
+    for prompt_id, messages, metadata in shards.read_tuples(path, shards.DATA):
+        yield Prompt(prompt_id, json.loads(messages), json.loads(metadata))
 
 
 def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Iterator[Group]:
@@ -39,16 +39,22 @@ def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Itera
     Verdicts that do not bear `mark` (see `score_mark`) are left out; None takes them as they stand. The journal's
     rows replace those of the same attempt in the shard.
     """
-    rollouts = _ByPrompt(work_dir.rollout(shard), shards.ROLLOUT, work_dir.rollout_journal(shard))
-    scores = _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark)
+    rollouts = _rollouts(work_dir, shard)
+    scores = _scores(work_dir, shard, mark)
     for prompt in read_prompts(work_dir.data(shard)):
-        attempts = {row["attempt"]: attempt_from(row) for row in rollouts.take(prompt.id)}
-        verdicts = {row["attempt"]: verdict_from(row) for row in scores.take(prompt.id)}
+        attempts = {row[1]: _attempt(row) for row in rollouts.take(prompt.id)}
         verdicts = {
-            number: verdict for number, verdict in verdicts.items() if number in attempts or number == REFERENCE
+            row[1]: Verdict(*row[2:]) for row in scores.take(prompt.id) if row[1] in attempts or row[1] == REFERENCE
         }
         yield Group(prompt, attempts, verdicts)
     rollouts.close()
+
+
+def read_verdicts(work_dir: WorkDir, shard: int) -> Iterator[dict[int, Verdict]]:
+    """The verdicts that a score shard holds, of whatever mark, on each prompt of the shard in their order."""
+    scores = _ByPrompt(work_dir.score(shard), shards.SCORE)
+    for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
+        yield {row[1]: Verdict(*row[2:]) for row in scores.take(prompt_id)}
 
 
 def score_mark(work_dir: WorkDir, shard: int, verifier: str) -> str:
@@ -62,26 +68,43 @@ def is_scored(work_dir: WorkDir, shard: int, mark: str) -> bool:
     return (
         footer.get(MARK_KEY) == mark
         and footer.get(ROLLOUTS_KEY) == work_dir.rollouts_digest(shard)
-        and not work_dir.score_journal(shard).exists()
+        and not has_journal(work_dir.score_journal(shard))
     )
 
 
 def write_scores(work_dir: WorkDir, shard: int, mark: str) -> None:
     """Write the verdicts of this mark on a shard, from Parquet and journal; then remove the journal."""
     keys = {MARK_KEY: mark, ROLLOUTS_KEY: work_dir.rollouts_digest(shard)}
+    attempts = _rollouts(work_dir, shard, _KEYS)
+    scores = _scores(work_dir, shard, mark)
     with shards.writing_shard(work_dir.score(shard), shards.SCORE, keys) as writer:
-        for group in read_groups(work_dir, shard, mark):
-            for number in sorted(group.verdicts):
-                writer.write(verdict_row(group.prompt.id, number, group.verdicts[number]))
-    remove(work_dir.score_journal(shard))
+        for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
+            known = {REFERENCE} | {number for _, number in attempts.take(prompt_id)}
+            for row in scores.take(prompt_id):
+                if row[1] in known:
+                    writer.write(dict(zip(shards.SCORE.names, row, strict=True)))
+    attempts.close()
+    remove_journal(work_dir.score_journal(shard))
+
+
+def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]]) -> None:
+    """Write the attempts of a shard, from Parquet and journal and `added` by prompt id; then remove the journal.
+
+    A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
+    """
+    rollouts = _rollouts(work_dir, shard)
+    with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
+        for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
+            for row in rollouts.take(prompt_id):
+                writer.write(dict(zip(shards.ROLLOUT.names, row, strict=True)))
+            for attempt in added.get(prompt_id, ()):
+                writer.write(attempt_row(attempt))
+        rollouts.close()
+    remove_journal(work_dir.rollout_journal(shard))
 
 
 def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
-
-
-def attempt_from(row: dict[str, Any]) -> Attempt:
-    return Attempt(**{name: row[name] for name in _ATTEMPT_FIELDS})
+    return {name: getattr(attempt, name) for name in shards.ROLLOUT.names}
 
 
 def verdict_row(prompt_id: str, attempt: int, verdict: Verdict) -> dict[str, Any]:
@@ -96,46 +119,81 @@ def verdict_row(prompt_id: str, attempt: int, verdict: Verdict) -> dict[str, Any
     }
 
 
-def verdict_from(row: dict[str, Any]) -> Verdict:
-    return Verdict(row["score"], row["status"], row["extracted_answer"], row["explanation"], row["details"])
+def _attempt(row: Row) -> Attempt:
+    """Of a row of `ROLLOUT`. Called for every attempt, so spelled out: by way of a dict it takes twice as long."""
+    return Attempt(
+        id=row[0],
+        attempt=row[1],
+        step=row[2],
+        step_size=row[3],
+        response=row[4],
+        reasoning=row[5],
+        finish_reason=row[6],
+        prompt_tokens=row[7],
+        completion_tokens=row[8],
+        model=row[9],
+        params=row[10],
+        seed=row[11],
+        error=row[12],
+        latency_s=row[13],
+        source=row[14],
+    )
+
+
+def _rollouts(work_dir: WorkDir, shard: int, schema: pa.Schema = shards.ROLLOUT) -> _ByPrompt:
+    return _ByPrompt(work_dir.rollout(shard), schema, work_dir.rollout_journal(shard))
+
+
+def _scores(work_dir: WorkDir, shard: int, mark: str | None) -> _ByPrompt:
+    return _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark)
 
 
 class _ByPrompt:
-    """Hands out the rows of one prompt after the other, from a shard and its journal."""
+    """Hands out the rows of one prompt after the other, from a shard and its journal, each in the order of `schema`,
+    which begins with the id and the attempt."""
 
-    def __init__(self, path: Path, schema: pa.Schema, journal: Path, mark: str | None = None) -> None:
+    def __init__(
+        self, path: Location, schema: pa.Schema, journal: Location | None = None, mark: str | None = None
+    ) -> None:
         self._path = path
+        self._names = schema.names
         # The journal first and held open: a writer that closes the shard meanwhile leaves us either both or the whole.
-        self._journal = journal.open("rb") if journal.exists() else None
+        self._journal = open_journal(journal) if journal is not None else None
         self._offsets: dict[str, list[int]] = defaultdict(list)
         current = mark is None
-        for offset, record in read_journal(journal):
+        for offset, record in records(self._journal) if self._journal is not None else ():
             if MARK_KEY in record:
                 current = mark is None or record[MARK_KEY] == mark
             elif current:
                 self._offsets[record["id"]].append(offset)
         stale = mark is not None and shards.footer(path).get(MARK_KEY) != mark
-        self._rows = iter(()) if stale else shards.read_rows(path, schema)
-        self._next: dict[str, Any] | None = next(self._rows, None)
+        self._rows: Iterator[Row] = iter(()) if stale else shards.read_tuples(path, schema)
+        self._next = next(self._rows, None)
 
-    def take(self, prompt_id: str) -> list[dict[str, Any]]:
-        rows: dict[int, dict[str, Any]] = {}
-        while self._next is not None and self._next["id"] == prompt_id:
-            rows[self._next["attempt"]] = self._next
+    def take(self, prompt_id: str) -> list[Row]:
+        """The rows of this prompt in the order of their attempts."""
+        rows = []
+        while self._next is not None and self._next[0] == prompt_id:
+            rows.append(self._next)
             self._next = next(self._rows, None)
-        for offset in self._offsets.pop(prompt_id, ()):
-            assert self._journal is not None
+        if offsets := self._offsets.pop(prompt_id, None):
+            by_attempt = {row[1]: row for row in [*rows, *self._journalled(offsets)]}
+            rows = [by_attempt[attempt] for attempt in sorted(by_attempt)]
+        return rows
+
+    def _journalled(self, offsets: list[int]) -> Iterator[Row]:
+        assert self._journal is not None
+        for offset in offsets:
             self._journal.seek(offset)
             record = decode(self._journal.readline())
             if record is not None:
-                rows[record["attempt"]] = record
-        return [rows[attempt] for attempt in sorted(rows)]
+                yield tuple(record.get(name) for name in self._names)
 
     def close(self) -> None:
         """All is taken: WorkDirError where rows of an unknown prompt are left."""
         if self._journal is not None:
             self._journal.close()
-        stray = self._next["id"] if self._next is not None else next(iter(self._offsets), None)
+        stray = self._next[0] if self._next is not None else next(iter(self._offsets), None)
         if stray is not None:
             raise WorkDirError(
                 f"{self._path} holds rows of the prompt {stray!r}, which its data shard does not hold there",

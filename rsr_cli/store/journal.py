@@ -1,7 +1,8 @@
 """The journal of an open shard: one checked line per record, appended and flushed to disk.
 
 A line is the CRC-32 of its JSON in eight hex digits, a space, the JSON, a newline. A line that is torn or damaged is
-no record: what it held is owed again, every other line counts.
+no record: what it held is owed again, every other line counts. On a disk it is one file; an object store has the same
+lines in `segments`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
-from rsr_cli.store.files import sync_directory
+from rsr_cli.store import files, segments
+from rsr_cli.store.locations import Location
 
 
 class Journal:
@@ -24,18 +26,10 @@ class Journal:
     `append` and `take` may be called from different threads; `write` from one at a time.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Location) -> None:
         self._buffer: list[bytes] = []
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = path.exists()
-        self._file = path.open("ab", buffering=0)
-        if existed:
-            # A torn last line would swallow the next record: cut it off.
-            os.truncate(self._file.fileno(), _end_of_last_line(path))
-        else:
-            sync_directory(path.parent)
+        self._place = _File(path) if isinstance(path, Path) else segments.Segments(path)
 
     def append(self, record: dict[str, Any]) -> None:
         line = encode(record)
@@ -49,8 +43,27 @@ class Journal:
 
     def write(self, lines: bytes) -> None:
         """Append whole lines and sync them; OSError where the disk does not take them."""
-        if not lines:
-            return
+        if lines:
+            self._place.write(lines)
+
+    def close(self) -> None:
+        self._place.close()
+
+
+class _File:
+    """A journal on a disk."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
+        self._file = path.open("ab", buffering=0)
+        if existed:
+            # A torn last line would swallow the next record: cut it off.
+            os.truncate(self._file.fileno(), _end_of_last_line(path))
+        else:
+            files.sync_directory(path.parent)
+
+    def write(self, lines: bytes) -> None:
         block = memoryview(lines)
         end = self._file.seek(0, os.SEEK_END)
         try:
@@ -84,19 +97,63 @@ def decode(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def read_journal(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each whole record with the offset of its line; nothing where there is no journal."""
+def open_journal(path: Location, *, only_first: bool = False) -> BinaryIO | None:
+    """The lines of a journal as they stand now, at least the first of them; None where there is no journal."""
+    if not isinstance(path, Path):
+        return segments.fetch(path, only_first=only_first)
     try:
-        file = path.open("rb")
+        return path.open("rb")
     except FileNotFoundError:
-        return
+        return None
+
+
+def records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each whole record with the offset of its line."""
+    offset = 0
+    for line in file:
+        record = decode(line)
+        if record is not None:
+            yield offset, record
+        offset += len(line)
+
+
+def read_journal(path: Location) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The records of a journal with their offsets; nothing where there is none."""
+    file = open_journal(path)
+    if file is not None:
+        with file:
+            yield from records(file)
+
+
+def first_record(path: Location) -> dict[str, Any]:
+    """The record that a journal begins with, {} where there is none."""
+    file = open_journal(path, only_first=True)
+    if file is None:
+        return {}
     with file:
-        offset = 0
-        for line in file:
-            record = decode(line)
-            if record is not None:
-                yield offset, record
-            offset += len(line)
+        _, record = next(records(file), (0, {}))
+        return record
+
+
+def has_journal(path: Location) -> bool:
+    return path.exists() if isinstance(path, Path) else segments.there(path)
+
+
+def journal_size(path: Location) -> int:
+    """Bytes of its lines, 0 where there is no journal."""
+    if not isinstance(path, Path):
+        return segments.size(path)
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def remove_journal(path: Location) -> None:
+    if isinstance(path, Path):
+        files.remove(path)
+    else:
+        segments.remove(path)
 
 
 def _end_of_last_line(path: Path) -> int:

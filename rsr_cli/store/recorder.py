@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from rsr_cli.store import shards
-from rsr_cli.store.files import remove
-from rsr_cli.store.groups import MARK_KEY, attempt_row, read_groups, score_mark, verdict_row, write_scores
-from rsr_cli.store.journal import Journal, read_journal
+from rsr_cli.errors import WorkDirError
+from rsr_cli.store.groups import MARK_KEY, attempt_row, score_mark, verdict_row, write_rollouts, write_scores
+from rsr_cli.store.journal import Journal, first_record, has_journal, journal_size, remove_journal
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Verdict
 
@@ -27,7 +27,10 @@ class Recorder:
         self._rollouts: dict[int, Journal] = {}
         self._scores: dict[int, Journal] = {}
         self._writing = threading.Lock()
-        self._failure: OSError | None = None
+        self.flush_s = 0.25 if isinstance(work_dir.root, Path) else 0.75
+        """How often to flush, in seconds: what is recorded is to be kept within a second of its arrival, and every put
+        into an object store costs money."""
+        self._failure: OSError | WorkDirError | None = None
 
     def attempt(self, shard: int, attempt: Attempt) -> None:
         if shard not in self._rollouts:
@@ -44,16 +47,16 @@ class Recorder:
         assert self._verifier is not None
         mark = score_mark(self._work_dir, shard, self._verifier)
         path = self._work_dir.score_journal(shard)
-        _, header = next(read_journal(path), (0, {}))
-        if header.get(MARK_KEY) != mark:
-            path.unlink(missing_ok=True)
+        if first_record(path).get(MARK_KEY) != mark:
+            remove_journal(path)
         journal = Journal(path)
-        if not path.stat().st_size:
+        if not journal_size(path):
             journal.append({MARK_KEY: mark})
         return journal
 
     def flush(self) -> None:
-        """Put all that was recorded on the disk; OSError where that fails, and at every call after it.
+        """Put all that was recorded on the disk; OSError where that fails, WorkDirError where somebody else writes now,
+        and at every call after it.
 
         After a failure nothing more is written: a journal without its middle is no prefix of what happened.
         """
@@ -66,7 +69,7 @@ class Recorder:
             try:
                 for journal, lines in rollouts + scores:
                     journal.write(lines)
-            except OSError as error:
+            except (OSError, WorkDirError) as error:
                 self._failure = error
                 raise
 
@@ -96,15 +99,8 @@ class Recorder:
 
 
 def compact(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]] | None = None) -> None:
-    """Write a shard's rollouts from Parquet and journal, with the attempts `added` by prompt id; then remove the
-    journal.
-
-    A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
-    """
-    if added or work_dir.rollout_journal(shard).exists() or not work_dir.rollout(shard).exists():
-        with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
-            for group in read_groups(work_dir, shard):
-                attempts = [group.attempts[number] for number in sorted(group.attempts)]
-                for attempt in [*attempts, *(added or {}).get(group.prompt.id, ())]:
-                    writer.write(attempt_row(attempt))
-        remove(work_dir.rollout_journal(shard))
+    """Make a shard's rollouts one whole Parquet file, with the attempts `added` by prompt id."""
+    if added or has_journal(work_dir.rollout_journal(shard)) or not work_dir.rollout(shard).exists():
+        write_rollouts(work_dir, shard, added or {})
+    else:
+        remove_journal(work_dir.rollout_journal(shard))

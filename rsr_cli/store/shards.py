@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pyarrow.parquet as pq
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store.files import replacing
+from rsr_cli.store.locations import Location
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
 ROLLOUT = pa.schema(
@@ -103,7 +107,9 @@ class ShardWriter:
 
 
 @contextmanager
-def writing_shard(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[ShardWriter]:
+def writing_shard(
+    path: Location, schema: pa.Schema, metadata: Mapping[str, str] | None = None
+) -> Iterator[ShardWriter]:
     """A writer whose rows replace `path` when the block ends well."""
     with replacing(path) as temporary:
         writer = ShardWriter(temporary, schema)
@@ -115,61 +121,90 @@ def writing_shard(path: Path, schema: pa.Schema, metadata: Mapping[str, str] | N
         writer.close(metadata or {})
 
 
-def read_rows(path: Path, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+def read_rows(path: Location, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows of a shard in order, with the columns of `schema`; nothing where there is no such file."""
+    for row in read_tuples(path, schema):
+        yield dict(zip(schema.names, row, strict=True))
+
+
+def read_tuples(path: Location, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
+    """The rows of a shard in order, each in the order of `schema`; nothing where there is no such file."""
     if not path.exists():
         return
     with _reading(path) as file:
         there = set(file.schema_arrow.names)
         if missing := [name for name in schema.names if name not in there and name in _KEYS]:
             raise WorkDirError(f"{path} lacks the columns {', '.join(missing)}", _DAMAGED)
-        # A column that came with a later version is null in older shards.
-        absent = dict.fromkeys(name for name in schema.names if name not in there)
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[n for n in schema.names if n in there]):
-            for row in batch.to_pylist():
-                yield row | absent if absent else row
+            # A column that came with a later version is null in older shards.
+            yield from zip(*(batch[n].to_pylist() if n in there else repeat(None) for n in schema.names), strict=False)
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Location, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a shard as Arrow batches, with these columns; nothing where there is no such file."""
     if path.exists():
         with _reading(path) as file:
             yield from file.iter_batches(batch_size=16 * _BATCH_ROWS, columns=list(columns))
 
 
-def row_count(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with _reading(path) as file:
-        return int(file.metadata.num_rows)
+def row_count(path: Location) -> int:
+    return _footer(path).rows
 
 
-def schema(path: Path) -> pa.Schema:
+def schema(path: Location) -> pa.Schema:
     """The columns of a shard that stands."""
-    with _reading(path) as file:
+    with _reading(path, tail_only=True) as file:
         return file.schema_arrow
 
 
-def footer(path: Path) -> dict[str, str]:
+def footer(path: Location) -> Mapping[str, str]:
     """The metadata that a shard was closed with, {} where there is no such file."""
-    if not path.exists():
-        return {}
-    with _reading(path) as file:
-        return {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+    return _footer(path).metadata
 
 
-def digest(path: Path) -> str:
+def digest(path: Location) -> str:
     """The digest of a shard's rows, empty where there is no such file."""
     return footer(path).get(_DIGEST_KEY, "")
+
+
+@dataclass(frozen=True)
+class _Footer:
+    rows: int
+    metadata: Mapping[str, str]
+
+
+def _footer(path: Location) -> _Footer:
+    stamp = _stamp(path)
+    return _Footer(0, {}) if stamp is None else _read_footer(path, stamp)
+
+
+def _stamp(path: Location) -> tuple[int | str, ...] | None:
+    """Changes with the file; None where there is none."""
+    if not isinstance(path, Path):
+        entry = path.entry()
+        return (entry.size, entry.stamp) if entry else None
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=4096)
+def _read_footer(path: Location, stamp: tuple[int | str, ...]) -> _Footer:
+    """Kept as long as the file is the same: it is asked for over and over, and takes milliseconds to parse."""
+    with _reading(path, tail_only=True) as file:
+        pairs = (file.metadata.metadata or {}).items()
+        return _Footer(file.metadata.num_rows, {key.decode(): value.decode() for key, value in pairs})
 
 
 _DAMAGED = "move it away (a copy may stand in your backup) and run rsr resume: what it held is made again"
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[pq.ParquetFile]:
+def _reading(path: Location, *, tail_only: bool = False) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path if isinstance(path, Path) else path.open(tail_only=tail_only)) as file:
             yield file
     except (pa.ArrowInvalid, pa.ArrowIOError, pa.ArrowNotImplementedError) as error:
         reason = str(error).splitlines()[0][:200]

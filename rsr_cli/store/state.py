@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from rsr_cli import __version__
-from rsr_cli.errors import WorkDirError
+from rsr_cli.errors import RsrError, WorkDirError
 from rsr_cli.store.files import write_text
+from rsr_cli.store.locations import Location
 
 VERSION = 1
 STAGES = ("prepare", "sample", "verify", "format", "analyze")
@@ -43,11 +43,11 @@ class State:
     version: int = VERSION
     rsr_version: str = __version__
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Location) -> None:
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
-    def load(cls, path: Path) -> State:
+    def load(cls, path: Location) -> State:
         """The state in `path`; WorkDirError where it is of another version or can't be read."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ class State:
             raw["stages"] = {name: StageState(**raw["stages"].get(name, {})) for name in STAGES}
             return cls(**raw)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, WorkDirError):
+            if isinstance(error, RsrError):
                 raise
             raise WorkDirError(
                 f"{path} can't be read: {type(error).__name__}: {error}",

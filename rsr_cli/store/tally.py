@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rsr_cli.store import shards
+from rsr_cli.store.journal import read_journal
+from rsr_cli.store.locations import Location
 
-_COLUMNS = ["response", "finish_reason", "error", "prompt_tokens", "completion_tokens"]
+_TOKENS = ["prompt_tokens", "completion_tokens"]
+_COLUMNS = ["response", "finish_reason", "error", *_TOKENS]
 
 
-def tally(path: Path) -> Counter[str]:
+def tally(path: Location) -> Counter[str]:
     """Attempts, rollouts (the valid ones), truncated, errors and tokens of a shard."""
     counts: Counter[str] = Counter()
     for batch in shards.read_batches(path, _COLUMNS):
@@ -23,16 +25,28 @@ def tally(path: Path) -> Counter[str]:
         counts["attempts"] += batch.num_rows
         for name, values in (("rollouts", valid), ("truncated", truncated), ("errors", failed)):
             counts[name] += _sum(values)
-        for name in ("prompt_tokens", "completion_tokens"):
+        for name in _TOKENS:
             counts[name] += _sum(batch[name])
     return counts
 
 
-def most_common_errors(path: Path, count: int = 3) -> Counter[str]:
+def tally_tokens(path: Location, journal: Location) -> Counter[str]:
+    """The tokens of a shard and of its journal."""
+    counts: Counter[str] = Counter()
+    for batch in shards.read_batches(path, _TOKENS):
+        for name in _TOKENS:
+            counts[name] += _sum(batch[name])
+    for _, row in read_journal(journal):
+        for name in _TOKENS:
+            counts[name] += row[name] or 0
+    return counts
+
+
+def most_common_errors(path: Location, count: int = 3) -> Counter[str]:
     """The errors of a shard's attempts, the most frequent ones."""
     found: Counter[str] = Counter()
     for batch in shards.read_batches(path, ["error"]):
-        found.update(error for error in batch["error"].to_pylist() if error is not None)
+        found.update(batch["error"].drop_null().to_pylist())
     return Counter(dict(found.most_common(count)))
 
 

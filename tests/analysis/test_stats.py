@@ -67,3 +67,13 @@ def test_errors_are_grouped_by_kind_and_money_is_counted() -> None:
     found = summary(group("error", "error", 1.0), group("error"))
     assert found["attempts"]["errors_by_kind"] == {"HTTP N after N tries": 3}  # type: ignore[index]
     assert found["cost"] == {"prompt": 0.0, "completion": 0.00008, "total": 0.00008}
+
+
+def test_shards_merged_are_as_one() -> None:
+    groups = [group(1.0, 0.0, None), group(0.0, "truncated", "error"), group(1.0, 1.0, 0.5), group()]
+    merged = Statistics(8, False, (1.0, 2.0))
+    for made in groups:
+        alone = Statistics(8, False, (1.0, 2.0))
+        alone.add(made, stats_of(made))
+        merged.merge(alone)
+    assert merged.summary() == summary(*groups)

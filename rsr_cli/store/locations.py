@@ -1,0 +1,334 @@
+"""Where a work dir lies: in a folder of this machine, or in an object store that fsspec reaches.
+
+A `Remote` has what rsr uses of `pathlib.Path`, under the same names. The library behind it is imported on first use.
+Who may read and write is the library's affair: keys come from its environment and profiles, and no URL bears one.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol, TypeAlias, cast
+
+from rsr_cli.errors import RsrError, StorageError, WorkDirError
+
+_EXTRAS = {"s3": "'rsr-cli[s3]'", "s3a": "'rsr-cli[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_BLOCK_BYTES = 4 * 2**20
+"""What is fetched at once of a file that is read from its beginning to its end."""
+_STAMPS = ("ETag", "etag", "md5Hash", "LastModified", "mtime")
+_PASSWORD = re.compile(r"(?<=//)[^/@\s]*:[^/@\s]*@")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a listing tells of a name. `stamp` changes with the content."""
+
+    size: int
+    stamp: str
+    is_folder: bool = False
+
+
+class Guard(Protocol):
+    def check(self) -> None:
+        """Raises where nothing may be written any more."""
+
+
+class Store:
+    """The connection to what lies under one root."""
+
+    def __init__(self, scheme: str, root: str, guard: Guard | None = None) -> None:
+        self.scheme = scheme
+        self.root = root
+        self.guard = guard
+        self._folders: dict[str, dict[str, Entry]] = {}
+        """Listings, kept while nobody else writes."""
+        self._keeps = False
+        self._puts = 0
+        self._lock = threading.Lock()
+
+    @cached_property
+    def fs(self) -> Any:
+        if _PASSWORD.search(f"//{self.root}") or set("?*[") & set(self.root):
+            raise WorkDirError(
+                f"{self.scheme}://…: a work dir's URL must bear no password, no key and none of ?*[",
+                "give them to the storage library by its environment variables or profile",
+            )
+        try:
+            import fsspec
+
+            return fsspec.filesystem(self.scheme, skip_instance_cache=True, use_listings_cache=False)
+        except ImportError as error:
+            package = _EXTRAS.get(self.scheme, "the fsspec package for it")
+            raise WorkDirError(f"{self.scheme}:// can't be read: {error}", f"pip install {package}") from None
+        except ValueError as error:
+            raise WorkDirError(f"{self.scheme}:// can't be read: {error}", "s3://bucket/folder is understood") from None
+
+    @contextmanager
+    def guarded_by(self, guard: Guard) -> Iterator[None]:
+        """Nobody else writes: what was listed once is known until it is written here."""
+        self.guard, self._keeps = guard, True
+        self._folders.clear()
+        try:
+            yield
+        finally:
+            self._keeps = False
+            self._folders.clear()
+
+    def check(self) -> None:
+        if self.guard is not None:
+            self.guard.check()
+
+    def entries(self, folder: str) -> dict[str, Entry]:
+        """What lies in a folder, by name; nothing where there is no such folder."""
+        parent, _, name = folder.rpartition("/")
+        if self._keeps and folder != self.root and name not in self.entries(parent):
+            return {}
+        with self._lock:
+            if folder not in self._folders:
+                found = self.listed(folder)
+                if not self._keeps:
+                    return found
+                self._folders[folder] = found
+            return dict(self._folders[folder])
+
+    def listed(self, folder: str) -> dict[str, Entry]:
+        """The same, asked of the store whatever is known."""
+        try:
+            with self.telling(folder):
+                infos = self.fs.ls(folder, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        found = {}
+        for info in infos:
+            parent, _, name = info["name"].strip("/").rpartition("/")
+            if parent == folder.strip("/") and name:
+                stamp = str(next((info[key] for key in _STAMPS if key in info), ""))
+                found[name] = Entry(info.get("size") or 0, stamp, info["type"] == "directory")
+        return found
+
+    def wrote(self, key: str, size: int) -> None:
+        """Keep the listings right after a write."""
+        with self._lock:
+            self._puts += 1
+            entry = Entry(size, f"put {self._puts}")
+            while key != self.root:
+                key, _, name = key.rpartition("/")
+                if key in self._folders and not (entry.is_folder and name in self._folders[key]):
+                    self._folders[key][name] = entry
+                entry = Entry(0, "", is_folder=True)
+
+    def look_again(self) -> None:
+        """A process that works for this one has written: what was listed is asked anew."""
+        with self._lock:
+            self._folders.clear()
+
+    def removed(self, key: str) -> None:
+        with self._lock:
+            for folder in list(self._folders):
+                if f"{key}/".startswith(f"{folder}/") or folder.startswith(f"{key}/"):
+                    del self._folders[folder]
+
+    @contextmanager
+    def telling(self, key: str) -> Iterator[None]:
+        """What the library raises becomes a StorageError, but for what is not there or there already."""
+        try:
+            yield
+        except (FileNotFoundError, FileExistsError, NotADirectoryError, RsrError):
+            raise
+        except Exception as error:  # those of the libraries have no base in common
+            reason = _PASSWORD.sub("…@", (str(error).splitlines() or [""])[0])[:300]
+            trouble, hint = "is out of reach", "check the network, the endpoint and the credentials"
+            if isinstance(error, PermissionError):
+                trouble, hint = "is denied", "check the bucket's name, its policy and the credentials"
+            raise StorageError(f"{self.scheme}://{key} {trouble}: {type(error).__name__}: {reason}", hint) from None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A name under a root in an object store. Every method may raise StorageError."""
+
+    store: Store
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.store.scheme}://{_PASSWORD.sub('…@', '//' + self.key)[2:].partition('?')[0]}"
+
+    def __truediv__(self, name: str) -> Remote:
+        return Remote(self.store, f"{self.key}/{name}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to another process with its guard, and connects anew there."""
+        return _connected, (self.store.scheme, self.store.root, self.key, self.store.guard)
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.key).name
+
+    @property
+    def parent(self) -> Remote:
+        return Remote(self.store, self.key.rpartition("/")[0])
+
+    def with_suffix(self, suffix: str) -> Remote:
+        return Remote(self.store, str(PurePosixPath(self.key).with_suffix(suffix)))
+
+    def exists(self) -> bool:
+        if self.key == self.store.root:
+            return self.is_dir()
+        return self.name in self.store.entries(self.parent.key)
+
+    def is_dir(self) -> bool:
+        return bool(self.store.entries(self.key))
+
+    def iterdir(self) -> Iterator[Remote]:
+        return (self / name for name in sorted(self.store.entries(self.key)))
+
+    def glob(self, pattern: str) -> Iterator[Remote]:
+        return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
+
+    def entry(self) -> Entry | None:
+        return self.store.entries(self.parent.key).get(self.name)
+
+    def open(self, mode: str = "rb", *, tail_only: bool = False) -> BinaryIO:
+        """For reading: in large steps from the beginning on, or (`tail_only`) just the parts that are asked for."""
+        assert mode == "rb"
+        with self.store.telling(self.key):
+            caching = {"cache_type": "none"} if tail_only else {"block_size": _BLOCK_BYTES, "cache_type": "readahead"}
+            return cast(BinaryIO, _Reader(self, self.store.fs.open(self.key, mode, **caching)))
+
+    def read_bytes(self) -> bytes:
+        with self.store.telling(self.key):
+            return cast(bytes, self.store.fs.cat_file(self.key))
+
+    def read_all(self, names: list[str]) -> list[bytes]:
+        """The contents of these files of the folder, fetched side by side."""
+        with self.store.telling(self.key):
+            return list(self.store.fs.cat([f"{self.key}/{name}" for name in names]).values())
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        return self.read_bytes().decode(encoding)
+
+    def download(self, file: Path) -> None:
+        with self.store.telling(self.key):
+            self.store.fs.get_file(self.key, str(file))
+
+    def modified(self) -> datetime:
+        """When it was written, by the clock of the store."""
+        with self.store.telling(self.key):
+            return cast(datetime, self.store.fs.modified(self.key))
+
+    def write_bytes(self, content: bytes) -> None:
+        """Put the whole of it in one go."""
+        self.store.check()
+        with self._writing():
+            self.store.fs.pipe_file(self.key, content)
+        self.store.wrote(self.key, len(content))
+
+    def upload(self, file: Path) -> None:
+        self.store.check()
+        with self._writing():
+            self.store.fs.put_file(str(file), self.key)
+        self.store.wrote(self.key, file.stat().st_size)
+
+    def create(self, content: bytes) -> bool:
+        """Put it where nothing stands yet; False where another content does."""
+        self.store.check()
+        try:
+            with self._writing():
+                self.store.fs.pipe_file(self.key, content, mode="create")
+        except (FileExistsError, StorageError) as error:
+            # Also where a first try has arrived and its answer was lost, or a store words its refusal in its own way.
+            try:
+                standing = self.read_bytes()
+            except FileNotFoundError:
+                raise error from None
+            if standing != content:
+                return False
+        self.store.wrote(self.key, len(content))
+        return True
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        self.store.check()
+        try:
+            with self.store.telling(self.key):
+                self.store.fs.rm_file(self.key)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+        self.store.removed(self.key)
+
+    def remove_all(self, names: list[str]) -> None:
+        """Remove these files of the folder in this order, many at once."""
+        for start in range(0, len(names), 1000):
+            self.store.check()
+            with self.store.telling(self.key):
+                self.store.fs.rm([f"{self.key}/{name}" for name in names[start : start + 1000]])
+        self.store.removed(self.key)
+
+    def rmtree(self) -> None:
+        """Remove all that lies under it; no error where nothing does."""
+        self.store.check()
+        with suppress(FileNotFoundError), self.store.telling(self.key):
+            self.store.fs.rm(self.key, recursive=True)
+        self.store.removed(self.key)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with self.store.telling(self.key):
+                yield
+        except FileNotFoundError:
+            raise StorageError(
+                f"{self} can't be written: there is no such bucket", "make it, or name another"
+            ) from None
+
+
+class _Reader(io.RawIOBase):
+    """A file that is read, whose errors are told as those of the store."""
+
+    def __init__(self, path: Remote, file: Any) -> None:
+        self._path = path
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        with self._path.store.telling(self._path.key):
+            return cast(bytes, self._file.read(-1 if size is None else size))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return cast(int, self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return cast(int, self._file.tell())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+Location: TypeAlias = Path | Remote
+
+
+def locate(text: str) -> Location:
+    """The place that a path or a URL names. Nothing is asked of it yet."""
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme in ("file", "local"):
+        return Path(rest if separator else text).expanduser()
+    key = rest.rstrip("/")
+    return Remote(Store(scheme, key), key)
+
+
+def _connected(scheme: str, root: str, key: str, guard: Guard | None) -> Remote:
+    return Remote(Store(scheme, root, guard), key)

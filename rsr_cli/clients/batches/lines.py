@@ -1,0 +1,78 @@
+"""The lines of batch files: a request, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from rsr_cli.clients.answers import Answer, read_answer
+from rsr_cli.clients.bodies import read_body, write_body
+from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings
+from rsr_cli.clients.failures import Failure, Fault, error_in, failure_of_error
+
+PATH = "/v1/chat/completions"
+
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([0-9a-f]{32}-\d+-\d+)"')
+"""Of rsr's own. Within the text of a message its quotes would be escaped."""
+_SUCCESS = re.compile(rb'"status_code"\s*:\s*200\b')
+
+
+def content_key(settings: ChatSettings, request: ChatRequest) -> str:
+    """A digest of the prompt and all that its answer is drawn with: what is asked for otherwise has another one."""
+    content = [
+        settings.model,
+        request.messages,
+        dict(settings.params if request.params is None else request.params),
+        request.max_tokens or settings.max_tokens,
+        request.seed,
+    ]
+    digest = hashlib.blake2b(request.prompt_id.encode("utf-8", "surrogatepass") + b"\0", digest_size=16)
+    digest.update(write_body({"content": content}))
+    return digest.hexdigest()
+
+
+def custom_id(key: str, attempts: Sequence[int]) -> str:
+    """The name of a request in its file, of at most 64 characters for attempts below a million."""
+    return f"{key}-{attempts[0]}-{attempts[-1]}"
+
+
+def run_of(name: str) -> tuple[str, range]:
+    """The content key and the attempts in a custom id."""
+    key, first, last = name.split("-")
+    return key, range(int(first), int(last) + 1)
+
+
+def request_line(name: str, body: Mapping[str, Any]) -> bytes:
+    """Raises a Failure where something in the body has no JSON."""
+    return write_body({"custom_id": name, "method": "POST", "url": PATH, "body": body}) + b"\n"
+
+
+def name_in(line: bytes) -> str | None:
+    """The custom id of a line of either kind, None where it has none of rsr's."""
+    found = _CUSTOM_ID.search(line)
+    return found[1].decode() if found else None
+
+
+def tells_success(line: bytes) -> bool:
+    return _SUCCESS.search(line) is not None
+
+
+def read_response(line: bytes) -> Answer:
+    """Raises a Failure where the line is broken or tells of one."""
+    document = read_body(line)
+    response = document.get("response") if isinstance(document, dict) else None
+    response = response if isinstance(response, dict) else {}
+    status, body = response.get("status_code"), response.get("body")
+    if body and status in (200, None):
+        return read_answer(orjson.dumps(body))
+    error = error_in(body) or error_in(document.get("error")) or error_in(document)
+    if error is None:
+        raise Failure(Fault.SERVER, "an answer without a body")
+    if isinstance(status, int) and status >= 400:
+        raise failure_of_error(status, error)
+    # It was never asked: the batch has expired, or was cancelled.
+    raise Failure(Fault.SERVER, error.message)

@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 TORCH := .venv-torch/bin
+VLLM := .venv-vllm/bin
 
-.PHONY: help setup demo test test-torch lint format bench clean
+.PHONY: help setup demo test test-torch test-vllm lint format bench clean
 
 help:  ## Say what can be done here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +41,17 @@ test: $(VENV)/.dev  ## Run the tests
 test-torch: .venv-torch/.made  ## Run the tests that need torch, in an environment of their own
 	$(TORCH)/python -m pytest -m torch
 
+.venv-vllm/.made: pyproject.toml tests/vllm/cpu-requirements.txt tests/vllm/cpu-overrides.txt
+	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm
+	$(VLLM)/python -m pip install --quiet --upgrade "pip>=25.1" uv
+	$(VLLM)/python -m pip install --quiet torch==2.13.0
+	$(VLLM)/uv pip install --quiet --python $(VLLM)/python --override tests/vllm/cpu-overrides.txt \
+		--requirement tests/vllm/cpu-requirements.txt --editable . --group dev
+	touch $@
+
+test-vllm: .venv-vllm/.made  ## Run the tests that need vLLM and Ray, in an environment of their own
+	RSR_TEST_REQUIRE=vllm $(VLLM)/python -m pytest -m vllm tests/vllm
+
 lint: $(VENV)/.dev  ## Check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,4 +65,4 @@ bench: $(VENV)/.dev  ## Run the benchmarks, side by side with what one would use
 	for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) .venv-torch build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,7 +24,6 @@ from tests.work_dirs import journals, outcome, sums, write_config, write_rows
 def test_a_run_comes_out_as_on_a_disk(
     tmp_path: Path, bucket: Remote, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rsr_cli.executors.local.WORTH_PROCESSES", 0)  # format and analyze in processes of their own
     config = config_for(model_server, tmp_path, shard={"size": 20})
     root = bucket / "runs" / "w"
     assert rsr("run", config, "-w", tmp_path / "local").exit_code == 0
@@ -42,6 +41,10 @@ def test_a_run_comes_out_as_on_a_disk(
     assert json.loads(rsr("status", root, "--json").stdout)["stages"]["analyze"]["status"] == "done"
     shown = rsr("show", "--json", "--id", "sum-3", root)
     assert [json.loads(line)["id"] for line in shown.stdout.splitlines()] == ["sum-3"]
+    monkeypatch.setattr("rsr_cli.executors.local.WORTH_PROCESSES", 0)
+    formatted = rsr("format", "-w", root, "formatter.0.pass_threshold=0.5")  # in processes of their own
+    assert formatted.exit_code == 0 and "done" in formatted.stdout
+    assert outcome(copied(root, tmp_path / "again")) == outcome(tmp_path / "local")
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, bucket: Remote, rsr: Rsr, model_server: ModelServer) -> None:

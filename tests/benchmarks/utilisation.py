@@ -3,8 +3,8 @@
     python tests/benchmarks/utilisation.py [--sizes 100,1000] [--scale 0.25] [--alone 100,1000,10000] [--skip-others]
 
 A server with 64 slots whose work takes a lognormal time (mean 0.4 s, sigma 1.2, at most 8 s; over HTTP all times
-are `--scale`d), prompts with pass rates of Beta(0.7, 0.7), up to 16 rollouts each. The k-th sample of a prompt, its time
-and its outcome are the same for every client, so the fewest samples that reach a pass are known.
+are `--scale`d), prompts with pass rates of Beta(0.7, 0.7), up to 16 rollouts each. The k-th sample of a prompt, its
+time and its outcome are the same for every client, so the fewest samples that reach a pass are known.
 
 (a) without early stop: busy slot-seconds / (64 x the time from the first request to the last answer).
 (b) with early stop at one pass: the time that the fewest samples fill all slots for / the time taken, and the samples

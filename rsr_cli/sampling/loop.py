@@ -12,24 +12,18 @@ known, and a budget hardly spends more than the fewest samples.
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields
-from itertools import count
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rsr_cli.errors import BackendError, first_error
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
-from rsr_cli.types import Attempt, Completion, EndReason, Group, Postponed, Sampler, Verdict
+from rsr_cli.sampling.queue import Ending, OpenGroup, Queue, expected_seconds
+from rsr_cli.types import Attempt, Completion, Group, Postponed, Sampler, Verdict
 
-_VOID_ENTRIES = 256
-"""Entries of the queue beyond two for each open group, from which on the void ones are looked for."""
 _COMPLETION_FIELDS = [item.name for item in fields(Completion)]
-
-Ending = EndReason | Literal["postponed"]
-"""Why a group leaves the loop. A postponed one has not ended: its answers will be there for a later run."""
 
 
 class Scorer(Protocol):
@@ -44,33 +38,6 @@ class Recorder(Protocol):
     def attempt(self, shard: int, attempt: Attempt) -> None: ...
 
     def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None: ...
-
-
-@dataclass(eq=False, slots=True)
-class OpenGroup:
-    """A group in the window, and what is under way for it."""
-
-    shard: int
-    group: Group
-    pending: dict[int, Place] = field(default_factory=dict)
-    """Attempts asked for, and those that wait for a verdict."""
-    asking: dict[asyncio.Task[None], Sequence[int]] = field(default_factory=dict)
-    """The requests that have not been answered, and their attempts."""
-    enough: int | None = None
-    """The attempts from this number on are not needed."""
-    postponed: set[int] = field(default_factory=set)
-    """Of those pending, the attempts that a later run will get."""
-    ending: Ending | None = None
-    """Why it has ended, while its draws under way are being cancelled."""
-    version: int = 0
-    """Counts its changes: an older entry in the queue is void."""
-
-    @property
-    def is_being_judged(self) -> bool:
-        return any(number in self.group.attempts for number in self.pending)
-
-    def does_without(self, numbers: Sequence[int]) -> bool:
-        return self.ending is not None or (self.enough is not None and numbers[0] >= self.enough)
 
 
 class Watcher(Protocol):
@@ -100,8 +67,7 @@ class Loop:
     window: int
     budget: Budget | None = None
 
-    _queue: list[tuple[int, float, int, int, OpenGroup, Draw]] = field(default_factory=list)
-    _order: count[int] = field(default_factory=count)
+    _queue: Queue = field(default_factory=Queue)
     _open: dict[OpenGroup, None] = field(default_factory=dict)
     _catching_up: set[OpenGroup] = field(default_factory=set)
     _requests: int = 0
@@ -173,9 +139,7 @@ class Loop:
         move: Move = next_move(opened.group, self.rules, opened.pending)
         opened.version += 1
         if isinstance(move, Draw):
-            entry = (len(opened.pending), self._place_in_queue(opened), next(self._order), opened.version, opened, move)
-            heapq.heappush(self._queue, entry)
-            self._forget_void_entries()
+            self._queue.push(opened, move, self._place_in_queue(opened), len(self._open))
         elif isinstance(move, Wait):
             if move.enough is not None:
                 opened.enough = move.enough
@@ -185,52 +149,32 @@ class Loop:
         else:
             self._end(opened, move)
 
-    def _forget_void_entries(self) -> None:
-        """Behind the groups that wait they may never come to the front, and would hold groups that ended long ago."""
-        if len(self._queue) > 2 * len(self._open) + _VOID_ENTRIES:
-            self._queue[:] = [entry for entry in self._queue if entry[3] == entry[4].version]
-            heapq.heapify(self._queue)
-
     def _place_in_queue(self, opened: OpenGroup) -> float:
         """Smaller is sooner."""
-        group = opened.group
         if self.rules.worth is not None:
-            return -self.rules.worth(group, len(opened.pending))
+            return -self.rules.worth(opened.group, len(opened.pending))
         if not self._all_open or self.budget is not None:
             return 0.0
-        asked = len(group.attempts) + len(opened.pending)
-        if not asked:
-            return -float("inf")
-        left = float(max(0, self.rules.max_rollouts - asked))
-        if self.rules.satisfied is not None:
-            # The expected draws until a pass, or the end, at the chance that so many fails leave.
-            chance = 0.5 / (1 + len(group.attempts))
-            left = (1 - (1 - chance) ** left) / chance
-        typical = self._seconds / self._answers if self._answers else 1.0
-        seconds = sum(attempt.latency_s for attempt in group.attempts.values()) + typical
-        return -left * seconds / (1 + len(group.attempts))
+        return -expected_seconds(opened, self.rules, self._seconds / self._answers if self._answers else 1.0)
 
     def _fill(self) -> None:
         """Give the free slots to the groups in the queue."""
-        queue = self._queue
-        while queue and not self._stopping:
-            under_way, _, _, version, opened, move = queue[0]
-            if version != opened.version or opened.ending is not None:
-                heapq.heappop(queue)
-                continue
+        while not self._stopping and (first := self._queue.first()) is not None:
+            opened, move = first
             certain = self._is_certain(move)
-            if under_way and not certain and opened.is_being_judged:
+            ahead = bool(opened.pending) and not certain
+            if ahead and opened.is_being_judged:
                 # What it needs is about to be known.
-                heapq.heappop(queue)
+                self._queue.pop()
                 continue
-            if self._requests >= self.sampler.capacity or (under_way and not certain and not self._may_draw_ahead):
+            if self._requests >= self.sampler.capacity or (ahead and not self._may_draw_ahead):
                 return
             numbers = move.attempts if certain and self.sampler.together else move.attempts[:1]
             if self.budget is not None and not self.budget.allows(self._attempts + len(numbers)):
                 if not self._requests:
                     self._end_for_want_of_budget()
                 return
-            heapq.heappop(queue)
+            self._queue.pop()
             self._ask(opened, move.place, numbers)
 
     def _is_certain(self, move: Draw) -> bool:
@@ -241,10 +185,8 @@ class Loop:
     def _end_for_want_of_budget(self) -> None:
         assert self.budget is not None
         self.budget.exhausted = True
-        waiting = [opened for *_, version, opened, _ in self._queue if version == opened.version]
-        self._queue.clear()
-        for opened in waiting:
-            if not opened.pending and opened.ending is None:
+        for opened in self._queue.clear():
+            if not opened.pending:
                 self._end(opened, "budget")
 
     def _ask(self, opened: OpenGroup, place: Place, numbers: Sequence[int]) -> None:

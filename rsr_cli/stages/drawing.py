@@ -15,7 +15,8 @@ from typing import Any
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.guards import Guards
-from rsr_cli.sampling.loop import Ending, Loop, OpenGroup
+from rsr_cli.sampling.loop import Loop
+from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.scoring.build import ConfiguredScorer
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task

@@ -32,7 +32,8 @@ import pyarrow.parquet as pq
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.fold import Rules
-from rsr_cli.sampling.loop import Ending, Loop, OpenGroup
+from rsr_cli.sampling.loop import Loop
+from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.types import Attempt, Completion, Group, Prompt, Verdict
 from tests.line_plot import Panel, write_plot
 

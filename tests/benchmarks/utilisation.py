@@ -39,7 +39,8 @@ import aiohttp
 import yaml
 
 from rsr_cli.sampling.fold import Rules
-from rsr_cli.sampling.loop import Loop, OpenGroup
+from rsr_cli.sampling.loop import Loop
+from rsr_cli.sampling.queue import OpenGroup
 from rsr_cli.types import Completion, Group, Prompt, Verdict
 from tests.server.app import Application
 from tests.server.running import start

@@ -11,7 +11,8 @@ import pytest
 from rsr_cli.errors import BackendUnavailable
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Rules
-from rsr_cli.sampling.loop import Loop, OpenGroup
+from rsr_cli.sampling.loop import Loop
+from rsr_cli.sampling.queue import OpenGroup
 from rsr_cli.scoring.scorer import owed_numbers
 from rsr_cli.types import Attempt, Completion, EndReason, Group, Prompt, Verdict
 

@@ -12,6 +12,7 @@ from rsr_cli.types import Group
 
 _PERCENTILES = (5, 25, 50, 75, 95, 99)
 _RATE_BINS = 10
+_KINDS = ("prompt", "completion")
 _NUMBER = re.compile(r"\d+")
 
 
@@ -143,7 +144,6 @@ class Statistics:
     def summary(self) -> dict[str, Any]:
         total, attempts, scored = self.groups["total"], self.attempts["total"], self.attempts["scored"]
         mean_tokens = self.tokens["completion"] / attempts if attempts else 0.0
-        prompt_price, completion_price = self.prices
         return {
             "prompts": {
                 "total": total,
@@ -191,19 +191,22 @@ class Statistics:
                 "prompt": self.tokens["prompt"],
                 "completion": self.tokens["completion"],
                 "completion_per_attempt": self.completion_tokens.summary(),
+                "to_go_about": self._to_go(self.tokens.total()),
             },
-            "cost": (
-                {
-                    "prompt": round(self.tokens["prompt"] * prompt_price / 1e6, 6),
-                    "completion": round(self.tokens["completion"] * completion_price / 1e6, 6),
-                    "total": round(
-                        (self.tokens["prompt"] * prompt_price + self.tokens["completion"] * completion_price) / 1e6, 6
-                    ),
-                }
-                if any(self.prices)
-                else None
-            ),
+            "cost": self._cost() if any(self.prices) else None,
         }
+
+    def _cost(self) -> dict[str, float]:
+        prompt, completion = (self.tokens[name] * price / 1e6 for name, price in zip(_KINDS, self.prices, strict=True))
+        total = prompt + completion
+        costs = {"prompt": prompt, "completion": completion, "total": total, "to_go_about": self._to_go(total)}
+        return {name: round(value, 6) for name, value in costs.items()}
+
+    def _to_go(self, spent: float) -> float:
+        """What the unfinished prompts may come to, if they are like the finished ones."""
+        unfinished = self.end_reasons["unfinished"]
+        finished = self.groups["total"] - unfinished
+        return round(spent / finished * unfinished, 6) if finished else 0
 
 
 def _share(part: float, whole: float) -> float | None:

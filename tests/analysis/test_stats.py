@@ -66,7 +66,16 @@ def test_early_stop_is_counted_where_it_stopped_something_drawn() -> None:
 def test_errors_are_grouped_by_kind_and_money_is_counted() -> None:
     found = summary(group("error", "error", 1.0), group("error"))
     assert found["attempts"]["errors_by_kind"] == {"HTTP N after N tries": 3}  # type: ignore[index]
-    assert found["cost"] == {"prompt": 0.0, "completion": 0.00008, "total": 0.00008}
+    assert found["cost"] == {"prompt": 0.0, "completion": 0.00008, "total": 0.00008, "to_go_about": 0.0}
+
+
+def test_what_is_to_go_is_reckoned_from_the_finished_prompts() -> None:
+    found = Statistics(8, True, (1.0, 2.0))
+    for made, end_reason in ((group(1.0, 0.0), "early_stop"), (group(1.0, 0.0), "early_stop"), (group(), "unfinished")):
+        found.add(made, stats_of(made, end_reason))
+    summary = found.summary()
+    assert summary["tokens"]["to_go_about"] == summary["tokens"]["completion"] / 2 > 0
+    assert summary["cost"]["to_go_about"] == summary["cost"]["total"] / 2
 
 
 def test_shards_merged_are_as_one() -> None:

@@ -40,9 +40,8 @@ def main() -> None:
     parser.add_argument("--measure", choices=MODES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if importlib.util.find_spec("vllm") is None:
-        sys.exit(
-            0 if print("skipped: vLLM is not installed (make test-vllm makes an environment with it)") is None else 1
-        )
+        print("skipped: vLLM is not installed (make test-vllm makes an environment with it)")
+        return
     if options.measure:
         print(json.dumps(measure(options)))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -104,7 +105,7 @@ def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int,
         table.add_row(name, record.status, done, seconds, told)
     _print_table(console, table)
     if open_shards:
-        console.print(f"{open_shards} shards are open: rsr resume -w {escape(str(work_dir.root))} goes on")
+        console.print(f"{open_shards} shards are open: rsr resume -w {escape(quote(str(work_dir.root)))} goes on")
 
 
 def _told(item: StageResult) -> str:

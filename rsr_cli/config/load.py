@@ -132,7 +132,7 @@ def explain(
             given = item["input"]
             shown = "" if isinstance(given, dict | list | SecretStr) or _is_secret(key) else f", not {str(given)!r:.60}"
             what = item["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable")[0]
-            messages.append(f"{where}: {what}{shown}")
+            messages.append(f"{where}: {what}{shown}" if where else what)
     return messages
 
 

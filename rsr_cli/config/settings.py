@@ -185,7 +185,7 @@ class MixtureMember(Backend):
     @model_validator(mode="after")
     def _has_no_price_of_its_own(self) -> MixtureMember:
         if "price" in self.model_fields_set:
-            raise ValueError("one price is reckoned with for all members: set it beside `members`")
+            raise ValueError("one price is reckoned with for all: set it beside `type: mixture` and its `members`")
         return self
 
 
@@ -287,7 +287,7 @@ class Config(Settings):
     def _a_cost_needs_prices(self) -> Config:
         price = self.sampler.price
         if self.sampling.cost_budget is not None and not (price.prompt or price.completion):
-            raise ValueError("sampling.cost_budget: there are no prices to reckon with: set sampler.price")
+            raise ValueError("sampling.cost_budget has no prices to reckon with: set sampler.price")
         return self
 
     @model_validator(mode="after")

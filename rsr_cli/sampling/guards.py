@@ -84,7 +84,7 @@ class Guards:
             self._latest["unscored"] = f"{verdict.status}: {verdict.explanation or 'no reason given'}"
         elif not self._passes(verdict.score):
             found.append("no_pass")
-        if verdict.status == "no_answer":
+        if verdict.status == "no_answer" and not missing_reply(attempt):  # what has no reply is another guard's
             found.append("no_answer")
         self._verdicts.add(attempt.id, found, begins=attempt.step == 0)
         self._judge_now_and_then()

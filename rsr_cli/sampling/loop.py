@@ -72,7 +72,7 @@ class Loop:
     _catching_up: set[OpenGroup] = field(default_factory=set)
     _requests: int = 0
     _attempts: int = 0
-    """Under way, as are the requests."""
+    """Under way, as are the requests; with those that a later run will get."""
     _may_draw_ahead: bool = False
     """The window is full, or the input has ended: idle slots have nothing else to do."""
     _all_open: bool = False
@@ -204,7 +204,10 @@ class Loop:
                     await self._sample(opened, place, numbers)
             except Postponed:
                 group = opened.group
-                opened.postponed.update(n for n in numbers if n not in group.attempts or n in group.again)
+                later = [n for n in numbers if n not in group.attempts or n in group.again]
+                opened.postponed.update(later)
+                # They are asked for all the same, and will cost.
+                self._attempts += len(later)
             finally:
                 self._requests -= 1
                 self._attempts -= len(numbers)

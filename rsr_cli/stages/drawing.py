@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rsr_cli.config.settings import Config
@@ -49,7 +50,7 @@ class Drawing:
         self._rules = group_rules(session.config)
         self._budget = self._what_is_left(numbers)
         passes, _ = thresholds(session.config)
-        self._guards = Guards(session.config, passes, str(session.work_dir.root), session.progress.warn)
+        self._guards = Guards(session.config, passes, quote(str(session.work_dir.root)), session.progress.warn)
         self._reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._open: Counter[int] = Counter()
         self._read_whole: set[int] = set()
@@ -76,6 +77,11 @@ class Drawing:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
             finally:
                 self._recorder.close()
+
+    @property
+    def ended_in_open_shards(self) -> int:
+        """Prompts that have ended in shards that are not closed."""
+        return sum(reasons.total() for reasons in self._reasons.values()) - self._parked.total()
 
     async def _run(self, sampler: Sampler, scorer: ConfiguredScorer | None) -> None:
         flusher = asyncio.create_task(self._flush())
@@ -125,10 +131,12 @@ class Drawing:
                 break
             rules = next_round(rules, self._best_parked)
             self._retry_errors = False
+        if self.postponed:
+            return  # what the budget has left is known when their answers are there
         if self._budget is not None and self._budget.exhausted:
             left = f"{self._parked.total()} prompts may need more"
             self._session.progress.say(f"the budget is spent: {left}. A run with a larger one goes on from here")
-        for shard in self._parked.keys() - self.postponed.keys():
+        for shard in self._parked:
             self._end_shard(shard)
 
     async def _groups(self) -> AsyncIterator[OpenGroup]:

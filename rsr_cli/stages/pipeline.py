@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rsr_cli.config.settings import Config
+from rsr_cli.config.settings import Config, SamplerSettings, Sampling
+from rsr_cli.samplers.params import request_params
 from rsr_cli.samplers.truncation import TRUNCATION_RISE
 from rsr_cli.stages.analyze import analyze
 from rsr_cli.stages.drawing import money
@@ -13,6 +14,7 @@ from rsr_cli.stages.prepare import Counts, prepare, read_dataset
 from rsr_cli.stages.sample import sample
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.verify import verify
+from rsr_cli.types import Prompt
 
 
 def run(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> list[StageResult]:
@@ -31,38 +33,43 @@ def most_it_can_spend(config: Config) -> dict[str, Any]:
     is rarely billed.
     """
     counts = Counts()
-    characters = 0
+    sampling, price = config.sampling, config.sampler.price
+    attempts_each = sampling.max_steps * sampling.step_size
+    requests = completion_tokens = 0
+    prompt_tokens = 0.0
     for prompt in read_dataset(config, counts):
-        characters += sum(len(str(message.get("content") or "")) for message in prompt.messages)
-    sampling = config.sampling
-    per_prompt = sampling.max_steps * sampling.step_size
-    attempts = counts.prompts * per_prompt
-    completion_tokens = attempts * _most_tokens(config)
-    # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
-    prompt_tokens = round(characters / 4) * per_prompt
+        limits = max((_rungs(settings, sampling, prompt) for settings in config.sampler.each()), key=sum)
+        requests += attempts_each * len(limits)
+        completion_tokens += attempts_each * sum(limits)
+        # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
+        characters = sum(len(str(message.get("content") or "")) for message in prompt.messages)
+        prompt_tokens += attempts_each * len(limits) * characters / 4
+    cost = money(config, round(prompt_tokens), completion_tokens)
+    if sampling.cost_budget is not None:
+        cost = min(cost, sampling.cost_budget)
     if sampling.token_budget is not None:
         completion_tokens = min(completion_tokens, sampling.token_budget)
-    cost = money(config, prompt_tokens, completion_tokens)
+        prompt_tokens = min(prompt_tokens, sampling.token_budget)
+        cost = min(cost, sampling.token_budget * max(price.prompt, price.completion) / 1e6)
     return {
         "prompts": counts.prompts,
         "skipped": counts.skipped,
         "without_answer": counts.without_answer,
-        "most_attempts": attempts,
-        "most_requests": attempts,
+        "most_attempts": counts.prompts * attempts_each,
+        "most_requests": requests,
         "most_completion_tokens": completion_tokens,
-        "prompt_tokens_about": prompt_tokens,
-        "most_cost": round(cost if sampling.cost_budget is None else min(cost, sampling.cost_budget), 2),
+        "prompt_tokens_about": round(prompt_tokens),
+        "most_cost": round(cost, 2),
     }
 
 
-def _most_tokens(config: Config) -> int:
-    """Of one attempt, with what is drawn again where it was cut."""
-    limit = max(settings.max_tokens for settings in config.sampler.each())
-    last = config.sampling.truncation_limit or TRUNCATION_RISE * limit
-    if config.sampling.on_truncation == "continue":
-        return max(limit, last)
-    total = limit
-    while config.sampling.on_truncation == "raise_limit" and limit < last:
-        limit = min(2 * limit, last)
-        total += limit
-    return total
+def _rungs(settings: SamplerSettings, sampling: Sampling, prompt: Prompt) -> list[int]:
+    """The most completion tokens of each request of one attempt, with what is drawn again where it was cut."""
+    limit = request_params(settings, prompt).max_tokens
+    last = sampling.truncation_limit or TRUNCATION_RISE * limit
+    rungs = [limit]
+    if sampling.on_truncation == "continue" and last > limit:
+        rungs.append(last - limit)
+    while sampling.on_truncation == "raise_limit" and rungs[-1] < last:
+        rungs.append(min(2 * rungs[-1], last))
+    return rungs

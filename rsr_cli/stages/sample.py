@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rsr_cli.clients.batches.folder import awaited, responses_beside
@@ -17,7 +18,7 @@ from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, score_mark
-from rsr_cli.store.tally import most_common_errors
+from rsr_cli.store.tally import most_common_errors, tally, tally_journal
 from rsr_cli.store.work_dir import WorkDir
 
 
@@ -28,11 +29,12 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
     mark = sample_fingerprint(config, work_dir, numbers)
     record = session.state.stages["sample"]
     if session.is_done("sample", mark) and not retry_errors and all(is_closed(work_dir, n) for n in numbers):
-        return StageResult("sample", skipped=True, counts=record.counts)
+        return StageResult("sample", skipped=True, counts=record.counts | {"new_attempts": 0})
     identity = _identity(config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
     if record.fingerprint != mark or retry_errors:
         record.shards_done = []
+    record.retry_errors |= retry_errors
     with session.running("sample", mark) as result:
         session.state.sampled_with = identity
         session.save_state()
@@ -42,19 +44,21 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
             if stale:
                 session.progress.say("the verifier or the golds have changed: the rollouts are scored again first")
                 result.notes += change_notes(score_shards(session, stale, verifier))
-        drawing = Drawing(session, numbers, verifier, retry_errors=retry_errors)
-        result.counts = drawing.counts
-        drawing.run()
+        drawing = Drawing(session, numbers, verifier, retry_errors=record.retry_errors)
+        try:
+            drawing.run()
+        finally:
+            result.counts = _totals(session, drawing)
         if drawing.postponed:
             result.postponed = True
             files = awaited(work_dir.batches)
-            result.counts = drawing.counts | {
+            result.counts |= {
                 "waiting_prompts": drawing.postponed.total(),
                 "awaited_files": [str(responses_beside(path)) for path in files],
             }
             result.notes += _what_to_answer(config, work_dir, files)
             return result
-        result.counts = _totals(session) | {"new_attempts": drawing.counts["attempts"]}
+        record.retry_errors = False
         _tell_of_failures(session, result.counts)
     return result
 
@@ -70,14 +74,19 @@ def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) ->
     return fingerprint([sampling, sampler, formatters_fingerprint(config), _verifier(config), data])
 
 
-def _totals(session: Session) -> dict[str, Any]:
-    """The counts of all shards together, however many runs drew them."""
-    numbers: Counter[str] = Counter()
+def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
+    """The counts of all shards together, however many runs drew them, and what this one has drawn."""
+    record, work_dir = session.state.stages["sample"], session.work_dir
+    numbers: Counter[str] = Counter(prompts=drawing.ended_in_open_shards)
     reasons: Counter[str] = Counter()
-    for counts in session.state.stages["sample"].by_shard.values():
-        numbers.update({name: value for name, value in counts.items() if name != "end_reasons"})
-        reasons.update(counts["end_reasons"])
-    return {**numbers, "end_reasons": dict(reasons)}
+    for shard in work_dir.shards():
+        if shard in record.shards_done and str(shard) in record.by_shard:
+            counts = record.by_shard[str(shard)]
+            numbers.update({name: value for name, value in counts.items() if name != "end_reasons"})
+            reasons.update(counts["end_reasons"])
+        else:
+            numbers.update(tally(work_dir.rollout(shard)) + tally_journal(work_dir.rollout_journal(shard)))
+    return {**numbers, "end_reasons": dict(reasons), "new_attempts": drawing.counts["attempts"]}
 
 
 def _what_to_answer(config: Config, work_dir: WorkDir, files: list[Path]) -> list[str]:
@@ -87,9 +96,9 @@ def _what_to_answer(config: Config, work_dir: WorkDir, files: list[Path]) -> lis
     lines = ["these requests wait for answers:"]
     for path in files:
         model = config.sampler.model if path.parent == work_dir.batches else "MODEL"
-        requests, responses = work_dir.place(path), work_dir.place(responses_beside(path))
+        requests, responses = (quote(str(work_dir.place(item))) for item in (path, responses_beside(path)))
         lines.append(f"  vllm run-batch -i {requests} -o {responses} --model {model}")
-    return [*lines, f"once they are there: rsr resume -w {work_dir.root}"]
+    return [*lines, f"once they are there: rsr resume -w {quote(str(work_dir.root))}"]
 
 
 def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
@@ -100,7 +109,7 @@ def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
     for shard in session.work_dir.shards():
         kinds.update(most_common_errors(session.work_dir.rollout(shard)))
     told = "; ".join(f"{count} x {printable(error)[:200].rstrip('.')}" for error, count in kinds.most_common(3))
-    hint = f"rsr sample -w {session.work_dir.root} --retry-errors asks for them again"
+    hint = f"rsr sample -w {quote(str(session.work_dir.root))} --retry-errors asks for them again"
     if counts["errors"] == counts["attempts"]:
         raise BackendError(f"every one of {counts['attempts']} attempts failed: {told}", hint)
     session.progress.warn(f"{counts['errors']} of {counts['attempts']} attempts failed for good: {told}. {hint}")

@@ -30,16 +30,28 @@ def tally(path: Location) -> Counter[str]:
     return counts
 
 
+def tally_journal(path: Location) -> Counter[str]:
+    """The same of the attempts in a journal."""
+    counts: Counter[str] = Counter()
+    for _, row in read_journal(path):
+        truncated, failed = row["finish_reason"] == "length", row["error"] is not None
+        counts["attempts"] += 1
+        counts["rollouts"] += row["response"] is not None and not truncated and not failed
+        counts["truncated"] += truncated
+        counts["errors"] += failed
+        for name in _TOKENS:
+            counts[name] += row[name] or 0
+    return counts
+
+
 def tally_tokens(path: Location, journal: Location) -> Counter[str]:
     """The tokens of a shard and of its journal."""
     counts: Counter[str] = Counter()
     for batch in shards.read_batches(path, _TOKENS):
         for name in _TOKENS:
             counts[name] += _sum(batch[name])
-    for _, row in read_journal(journal):
-        for name in _TOKENS:
-            counts[name] += row[name] or 0
-    return counts
+    written = tally_journal(journal)
+    return counts + Counter({name: written[name] for name in _TOKENS})
 
 
 def most_common_errors(path: Location, count: int = 3) -> Counter[str]:

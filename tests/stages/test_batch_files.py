@@ -112,6 +112,15 @@ def test_files_back_and_forth(tmp_path: Path, config: Path, rsr: Rsr, model_serv
     assert not model_server.batches
 
 
+def test_no_more_is_asked_for_by_files_than_a_budget_allows(tmp_path: Path, config: Path, rsr: Rsr) -> None:
+    rsr("prepare", config, "-w", tmp_path / "w", "sampler.max_tokens=100", "sampling.token_budget=2000")
+    result = rsr("sample", "-w", tmp_path / "w", "--batch-files")
+    assert result.exit_code == 0, result.stderr
+    requests = (tmp_path / "w/batches/requests-0001.jsonl").read_text().splitlines()
+    assert 10 <= len(requests) <= 20, "an attempt is reckoned at max_tokens"
+    assert "budget is spent" not in result.stderr
+
+
 def test_files_are_for_the_batch_sampler_alone(tmp_path: Path, config: Path, rsr: Rsr) -> None:
     rsr("prepare", config, "-w", tmp_path / "w")
     result = rsr("sample", "-w", tmp_path / "w", "--batch-files", "sampler.type=openai-compatible-api")

@@ -53,6 +53,27 @@ def test_a_prompt_that_is_too_long_fails_alone_and_is_asked_again_on_demand(
     assert end_reasons(work_dir)["sum-2"] in ("early_stop", "max_rollouts")
 
 
+def test_an_interrupted_retry_of_errors_goes_on_at_resume(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    model_server.scenario.context_chars = 200
+    config = write_config(tmp_path / "c.yaml", write_inputs(tmp_path), model_server.base_url)
+    work_dir = tmp_path / "w"
+    rsr("run", config, "-w", work_dir)
+    before = state(work_dir)["stages"]["sample"]["counts"]
+    model_server.scenario.context_chars = None
+    began = len(model_server.log)
+    model_server.scenario.fault = lambda number: "401" if number > began else None
+    assert rsr("sample", "-w", work_dir, "--retry-errors").exit_code == 1
+    stopped = state(work_dir)["stages"]["sample"]
+    assert stopped["status"] == "failed"
+    assert stopped["counts"]["attempts"] >= before["attempts"], "the counts are those of the whole work dir"
+    model_server.scenario.fault = None
+    assert rsr("resume", "-w", work_dir).exit_code == 0
+    assert not [row for row in rows(work_dir / "rollout") if row["error"]]
+    asked = len(model_server.log)
+    again = rsr("sample", "-w", work_dir, "--json")
+    assert len(model_server.log) == asked and '"new_attempts": 0' in again.stdout
+
+
 def test_when_every_attempt_fails_it_is_said(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
     model_server.scenario.context_chars = 3
     config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(3)), model_server.base_url)

@@ -53,6 +53,8 @@ class Drawing:
         self._guards = Guards(session.config, passes, quote(str(session.work_dir.root)), session.progress.warn)
         self._reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._open: Counter[int] = Counter()
+        self._drawn: Counter[str] = Counter()
+        """The rollouts of each open group that this run has drawn."""
         self._read_whole: set[int] = set()
         self._ended: set[int] = set()
         """Shards that are closed or about to be."""
@@ -166,6 +168,9 @@ class Drawing:
         counts["errors"] += attempt.error is not None
         counts["prompt_tokens"] += attempt.prompt_tokens or 0
         counts["completion_tokens"] += attempt.completion_tokens or 0
+        if attempt.valid:
+            self._drawn[attempt.id] += 1
+            self._task.part += 1 / self._rules.max_rollouts
         self._guards.arrived(attempt)
 
     def judged(self, attempt: Attempt, verdict: Verdict) -> None:
@@ -173,6 +178,7 @@ class Drawing:
 
     def ended(self, opened: OpenGroup, reason: Ending) -> None:
         self._open[opened.shard] -= 1
+        self._task.part -= self._drawn.pop(opened.group.prompt.id, 0) / self._rules.max_rollouts
         if reason == "postponed":
             self.postponed[opened.shard] += 1
             return
@@ -183,7 +189,7 @@ class Drawing:
                 self._best_parked = max(self._best_parked, self._rules.worth(opened.group, 0))
         else:
             self.counts["prompts"] += 1
-            self._task.advance(detail=self._detail())
+            self._task.done += 1
         self._offer(opened.shard)
 
     def _offer(self, shard: int) -> None:
@@ -216,6 +222,7 @@ class Drawing:
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(self._recorder.flush_s)
+            self._task.advance(0, detail=self._detail())
             await asyncio.to_thread(self._recorder.flush)
 
     def _what_is_left(self, numbers: list[int]) -> Budget | None:
@@ -241,9 +248,9 @@ class Drawing:
     def _detail(self) -> str:
         """The rate, what was spent, and what the rest may come to if it goes on like this."""
         seconds = max(1e-9, time.monotonic() - self._began)
-        tokens, done = self.counts["completion_tokens"], self.counts["prompts"]
+        tokens, done = self.counts["completion_tokens"], self.counts["prompts"] + self._task.part
         cost = money(self._session.config, self.counts["prompt_tokens"], tokens)
-        left = max(0, (self._task.total or 0) - self._task.done) / done if done else 0.0
+        left = max(0, (self._task.total or 0) - self._task.done - self._task.part) / done if done else 0.0
         text = f"{self.counts['attempts']} attempts · {tokens / seconds:,.0f} tokens/s · {tokens:,} tokens"
         to_go = f"{left * cost:.2f} to go" if cost else f"{left * tokens:,.0f} to go"
         return f"{text}, about {to_go}" if not cost else f"{text} · {cost:.2f} spent, about {to_go}"

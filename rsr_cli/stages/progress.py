@@ -27,6 +27,8 @@ class Task:
     name: str
     total: int | None
     done: int = 0
+    part: float = 0.0
+    """What has been done of those that are not done yet."""
     detail: str = ""
     began: float = field(default_factory=time.monotonic)
 
@@ -41,8 +43,9 @@ class Task:
 
     def line(self) -> str:
         seconds = time.monotonic() - self.began
-        rate = self.done / seconds if seconds else 0.0
-        left = f", {duration((self.total - self.done) / rate)} left" if self.total and rate else ""
+        done = self.done + self.part
+        rate = done / seconds if seconds else 0.0
+        left = f", {duration((self.total - done) / rate)} left" if self.total and rate else ""
         of = f"/{self.total}" if self.total is not None else ""
         return f"{self.name}: {self.done}{of}{left}" + (f" · {self.detail}" if self.detail else "")
 
@@ -105,7 +108,7 @@ class Progress:
                 transient=True,
             ) as bars:
                 bar = bars.add_task(name, total=total, detail="")
-                task.shown = lambda: bars.update(bar, completed=task.done, detail=escape(task.detail))  # type: ignore[method-assign]
+                task.shown = lambda: bars.update(bar, completed=task.done + task.part, detail=escape(task.detail))  # type: ignore[method-assign]
                 yield task
         else:
             said = time.monotonic()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from bisect import bisect
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from itertools import accumulate
 
+from rsr_cli.samplers.arrivals import as_they_arrive
 from rsr_cli.types import Completion, Prompt, Sampler
 
 
@@ -42,17 +42,9 @@ class Mixture:
 
     async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
         """One completion per attempt number, in order of arrival."""
-        tasks = {asyncio.create_task(self._draw(prompt, attempt)) for attempt in attempts}
-        try:
-            while tasks:
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                # The failed ones last: what arrived together with a failure was paid for.
-                for task in sorted(done, key=lambda task: task.exception() is not None):
-                    yield task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with aclosing(as_they_arrive(self._draw(prompt, attempt) for attempt in attempts)) as completions:
+            async for completion in completions:
+                yield completion
 
     async def _draw(self, prompt: Prompt, attempt: int) -> Completion:
         async with aclosing(self._member_of(prompt.id, attempt).sample(prompt, [attempt])) as completions:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import BackendError, ConfigError
+from rsr_cli.samplers.arrivals import as_they_arrive
 from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
 from rsr_cli.samplers.engines.gpus import count_gpus
 from rsr_cli.samplers.engines.messages import Draw, Drawn, Engine, EngineSpec, Refused
@@ -94,17 +95,9 @@ class VllmOffline:
 
     async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
         """One completion per attempt number, in order of arrival. Raises BackendError where the run can't go on."""
-        tasks = {asyncio.create_task(self._attempt(prompt, attempt)) for attempt in attempts}
-        try:
-            while tasks:
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                # The failed ones last: what arrived together with a failure was paid for.
-                for task in sorted(done, key=lambda task: task.exception() is not None):
-                    yield task.result()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with aclosing(as_they_arrive(self._attempt(prompt, attempt) for attempt in attempts)) as completions:
+            async for completion in completions:
+                yield completion
 
     async def extend(self, prompt: Prompt, cut: Completion, *, max_tokens: int, from_prefix: bool) -> Completion:
         """One more request for an attempt that was cut: from its prefix, or from its start with the same seed.

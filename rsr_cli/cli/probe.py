@@ -54,7 +54,8 @@ def _probe(
     from rsr_cli.stages.session import settle
 
     config, overrides = split_arguments(arguments, config)
-    loaded, root = settle(work_dir, config, overrides, may_create=True)
+    may_be_new = config is not None or work_dir is None
+    loaded, root = settle(work_dir, config, overrides, may_create=may_be_new)
     with redirect_stdout(sys.stderr):
         return stage(loaded, root, Progress(), prompts=prompts, attempts=attempts)
 

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 TORCH := .venv-torch/bin
 VLLM := .venv-vllm/bin
 
-.PHONY: help setup demo test test-torch test-vllm lint format bench clean
+.PHONY: help setup demo test test-long test-torch test-vllm lint format bench clean
 
 help:  ## Say what can be done here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -28,8 +28,11 @@ setup: $(VENV)/.dev  ## Make .venv with rsr and the tools to work on it
 demo: $(BIN)/rsr  ## Run the quickstart recipe on the embedded model
 	$(BIN)/rsr demo
 
-test: $(VENV)/.dev  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## Run the tests, in a few minutes
+	$(BIN)/python -m pytest -m "not long" -n 2
+
+test-long: $(VENV)/.dev  ## Run the tests that take longer: kills, soak, faults of every kind at once
+	$(BIN)/python -m pytest -m long -n 2
 
 .venv-torch/.made: pyproject.toml
 	test -x $(TORCH)/python || $(PYTHON) -m venv .venv-torch

@@ -15,6 +15,8 @@ from tests.server import Ask, ModelServer, Reply, arithmetic_reply, random_fault
 from tests.server.faults import PASSING
 from tests.work_dirs import outcome, rows, state, sums, without_times, write_config, write_rows
 
+pytestmark = pytest.mark.long
+
 MAX_STEPS, STEP_SIZE = 3, 2
 VERIFIER = """
 class Quick:

@@ -25,6 +25,8 @@ from tests.rsr_processes import start_rsr, wait_until_all_have_ended
 from tests.server import ModelServer, Scenario, random_faults
 from tests.work_dirs import journals, outcome, rows, state, sums, write_config, write_rows
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("RSR_TEST_KILLS", "200"))
 VERIFIER = """
 import time

@@ -17,6 +17,8 @@ import pytest
 from tests.server.running import ModelServer
 from tests.work_dirs import sums, without_times, write_config, write_rows
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("RSR_TEST_KILLS", "2"))
 RSR = [sys.executable, "-m", "rsr_cli"]
 # Work as small as a test's is not handed to other processes otherwise.

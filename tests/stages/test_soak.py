@@ -17,6 +17,8 @@ import pytest
 from tests.server import Ask, ModelServer, Reply, arithmetic_reply
 from tests.work_dirs import sums, write_config, write_rows
 
+pytestmark = pytest.mark.long
+
 SECONDS = float(os.environ.get("RSR_TEST_SOAK", "20"))
 PROMPTS = int(200 * SECONDS)
 """More than can be finished: the end comes by a signal."""

@@ -27,8 +27,9 @@ class Completion:
     """What a backend returned for one attempt, or why it returned nothing.
 
     `response` is None where there is no usable text: the completion was truncated and dropped, filtered, empty
-    beside its reasoning, or failed (`error` then says why). `latency_s` is in seconds. `params` is the JSON of the
-    sampling parameters it was drawn with.
+    beside its reasoning, or failed (`error` then says why). `tool_calls` is the JSON of the model's tool calls, a list
+    in OpenAI's form; without a text beside them the response is "". `latency_s` is in seconds. `params` is the JSON of
+    the sampling parameters it was drawn with.
     """
 
     attempt: int
@@ -42,6 +43,7 @@ class Completion:
     error: str | None = None
     latency_s: float = 0.0
     params: str = "{}"
+    tool_calls: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

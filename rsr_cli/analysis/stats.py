@@ -97,7 +97,11 @@ class Statistics:
         self.attempts["truncated"] += stats.n_truncated
         self.attempts["errors"] += stats.n_error
         self.attempts["empty"] += sum(
-            not attempt.response and attempt.error is None and attempt.finish_reason == "stop" for attempt in attempts
+            not attempt.response
+            and attempt.tool_calls is None
+            and attempt.error is None
+            and attempt.finish_reason == "stop"
+            for attempt in attempts
         )
         self.finish_reasons.update(attempt.finish_reason for attempt in attempts)
         self.models.update(attempt.model for attempt in attempts)

@@ -104,7 +104,10 @@ def _print_group(console: Console, group: Group, attempts: list[Attempt], full: 
         say(f"── attempt {attempt.attempt} · step {attempt.step} · {_outcome(attempt, verdict)}", _style(verdict))
         if attempt.reasoning:
             say(_cut(attempt.reasoning, full), "dim")
-        say(_cut(attempt.error or attempt.response or "(no text)", full))
+        if attempt.tool_calls:
+            say(_cut(f"tool calls: {attempt.tool_calls}", full))
+        if attempt.error or attempt.response or not attempt.tool_calls:
+            say(_cut(attempt.error or attempt.response or "(no text)", full))
     console.print()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rsr_cli.clients.bodies import read_body
 from rsr_cli.clients.failures import Failure, Fault, ServerError, error_in, failure_of_error
+from rsr_cli.clients.tool_calls import read_tool_calls
 
 # What servers call an end that OpenAI calls "stop" or "length".
 _ALIASES = {
@@ -21,11 +22,13 @@ _WHOLE = frozenset({"stop", "length", "content_filter", "tool_calls", "function_
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One reply. `text` is None where the model ended without one: after its reasoning, filtered, or cut."""
+    """One reply. `text` is None where the model ended without one: after its reasoning, filtered, or cut; it is ""
+    beside tool calls, whose JSON is in `tool_calls`."""
 
     text: str | None
     reasoning: str | None
     finish_reason: str
+    tool_calls: str | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +96,9 @@ def _read_choice(choice: Any) -> Choice:
         raise ValueError("the content is no text")
     if reason == "content_filter":
         return Choice(None, None, reason)
+    calls = read_tool_calls(message)
+    if calls is not None:
+        return Choice(text or "", reasoning or None, reason, calls)
     if reasoning and text is not None and not text.strip():
         # The thinking was cut, or the server's reasoning parser took all of it: not the same as an empty reply.
         text = None
@@ -114,8 +120,8 @@ def _join_parts(parts: list[Any], reasoning: Any) -> tuple[str | None, Any]:
             thinking = part.get("thinking")
             pieces = thinking if isinstance(thinking, list) else [{"text": thinking}]
             thoughts += [str(piece.get("text") or "") for piece in pieces if isinstance(piece, dict)]
-        else:
-            texts.append(str(part.get("text") or ""))
+        elif part.get("text") is not None:
+            texts.append(str(part["text"]))
     return ("".join(texts) if texts else None), reasoning or "".join(thoughts) or None
 
 

@@ -180,6 +180,7 @@ class OpenaiCompatibleApi:
             attempt=attempt,
             response=None if dropped else choice.text,
             reasoning=None if dropped else choice.reasoning,
+            tool_calls=None if dropped else choice.tool_calls,
             finish_reason=choice.finish_reason,
             model=answer.model or self._settings.model,
             prompt_tokens=answer.prompt_tokens,
@@ -204,7 +205,9 @@ def share_tokens(total: int | None, choices: Sequence[Choice]) -> list[int | Non
     """Shares the completion tokens of a response out over its choices by their length; the shares add up to it."""
     if total is None or len(choices) == 1:
         return [total] * len(choices)
-    lengths = [len(choice.text or "") + len(choice.reasoning or "") + 1 for choice in choices]
+    lengths = [
+        sum(len(part or "") for part in (choice.text, choice.reasoning, choice.tool_calls)) + 1 for choice in choices
+    ]
     whole = sum(lengths)
     shares: list[int | None] = []
     given = passed = 0

@@ -109,7 +109,7 @@ class TruncationLadder:
             text = json.dumps(params | {"max_tokens": limit, "on_truncation": story}, sort_keys=True)
             cut = replace(cut, params=text)
         if cut.finish_reason == "length" and self._drop_truncated:
-            cut = replace(cut, response=None, reasoning=None)
+            cut = replace(cut, response=None, reasoning=None, tool_calls=None)
         return cut
 
     async def _redraw(self, prompt: Prompt, cut: Completion, limit: int, last: int) -> tuple[int, Completion]:

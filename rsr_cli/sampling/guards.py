@@ -202,6 +202,8 @@ def missing_reply(attempt: Attempt) -> str | None:
     Cheap: a long text is searched for its thinking only where it begins with some.
     """
     text = attempt.response
+    if attempt.tool_calls is not None:
+        return None
     if text is None:
         if attempt.finish_reason == "content_filter":
             return "it was filtered"

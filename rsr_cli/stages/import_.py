@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli import registry
+from rsr_cli.clients.tool_calls import read_tool_calls
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.stages.prepare import Counts
 from rsr_cli.stages.session import Session, StageResult
@@ -146,7 +147,7 @@ def _problem(row: Any, prompt_id: str | None) -> str | None:
             if row.get("id") is not None
             else "no prompt here has these messages"
         )
-    if not isinstance(row.get("response"), str):
+    if not isinstance(row.get("response"), str) and not (row.get("response") is None and _tool_calls(row)):
         return "has no response" if row.get("response") is None else "the response is not a string"
     for name in _TEXTS:
         if row.get(name) is not None and not isinstance(row[name], str):
@@ -166,7 +167,7 @@ def _attempt(row: dict[str, Any], prompt_id: str, source: str, keep_truncated: b
         attempt=0,
         step=0,
         step_size=0,
-        response=row["response"] if keep_truncated or not truncated else None,
+        response=(row.get("response") or "") if keep_truncated or not truncated else None,
         reasoning=row.get("reasoning"),
         finish_reason=row.get("finish_reason") or "unknown",
         model=row.get("model") or "unknown",
@@ -174,4 +175,15 @@ def _attempt(row: dict[str, Any], prompt_id: str, source: str, keep_truncated: b
         completion_tokens=row.get("completion_tokens"),
         seed=row.get("seed"),
         source=source,
+        tool_calls=_tool_calls(row) if keep_truncated or not truncated else None,
     )
+
+
+def _tool_calls(row: dict[str, Any]) -> str | None:
+    calls = row.get("tool_calls")
+    if isinstance(calls, str):
+        try:
+            calls = json.loads(calls)
+        except (ValueError, RecursionError):
+            return None
+    return read_tool_calls({"tool_calls": calls})

@@ -137,6 +137,7 @@ def _attempt(row: Row) -> Attempt:
         error=row[12],
         latency_s=row[13],
         source=row[14],
+        tool_calls=row[15],
     )
 
 

@@ -37,6 +37,7 @@ ROLLOUT = pa.schema(
         ("error", pa.string()),
         ("latency_s", pa.float64()),
         ("source", pa.string()),
+        ("tool_calls", pa.string()),
     ]
 )
 SCORE = pa.schema(

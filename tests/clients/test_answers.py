@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,10 @@ from hypothesis import strategies as st
 
 from rsr_cli.clients.answers import Answer, Choice, read_answer
 from rsr_cli.clients.failures import Failure, Fault
+from rsr_cli.clients.tool_calls import read_tool_calls
+
+CALL = {"id": "c", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+CALLS = json.dumps([CALL])
 
 
 def body(*choices: Any, **fields: Any) -> bytes:
@@ -41,6 +46,12 @@ def choice(content: Any, finish_reason: Any = "stop", **message: Any) -> dict[st
         (choice("hi", "tool_calls"), Choice("hi", None, "tool_calls")),
         (choice(None, "tool_calls"), Choice("", None, "tool_calls")),
         (choice(None, "function_call"), Choice("", None, "function_call")),
+        (choice(None, "tool_calls", tool_calls=[CALL]), Choice("", None, "tool_calls", CALLS)),
+        (choice("hi", "stop", tool_calls=[CALL]), Choice("hi", None, "stop", CALLS)),
+        (choice("", "tool_calls", reasoning="r", tool_calls=[CALL]), Choice("", "r", "tool_calls", CALLS)),
+        (choice(None, "tool_calls", tool_calls=CALL), Choice("", None, "tool_calls", CALLS)),
+        (choice("hi", tool_calls=[]), Choice("hi", None, "stop")),
+        (choice("hi", tool_calls=["?"]), Choice("hi", None, "stop")),
         (choice([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]), Choice("ab", None, "stop")),
         (
             choice([{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}, {"type": "text", "text": "a"}]),
@@ -50,6 +61,21 @@ def choice(content: Any, finish_reason: Any = "stop", **message: Any) -> dict[st
 )
 def test_a_sound_choice(given_choice: dict[str, Any], expected: Choice) -> None:
     assert read_answer(body(given_choice)).choices == [expected]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"function_call": {"name": "add", "arguments": '{"a": 1}'}},
+        {"tool_calls": [{"function": {"name": "add", "arguments": {"a": 1}}}]},
+        {"content": [{"type": "tool_use", "name": "add", "input": {"a": 1}}]},
+        {"tool_calls": [{"name": "add", "arguments": {"a": 1}}]},
+    ],
+)
+def test_tool_calls_of_other_services_in_one_form(message: dict[str, Any]) -> None:
+    calls = read_tool_calls({"content": None, **message})
+    assert calls is not None
+    assert orjson.loads(calls) == [{"type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]
 
 
 @pytest.mark.parametrize(

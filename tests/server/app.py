@@ -147,6 +147,8 @@ class Application:
             message: dict[str, Any] = {"role": "assistant", "content": reply.content}
             if reply.reasoning is not None:
                 message[self.scenario.reasoning_field] = reply.reasoning
+            if reply.tool_calls is not None:
+                message["tool_calls"] = reply.tool_calls
             choices.append({"index": index, "message": message, "finish_reason": reply.finish_reason})
             words = len(f"{reply.reasoning or ''} {reply.content or ''}".split())
             tokens += words if reply.completion_tokens is None else reply.completion_tokens

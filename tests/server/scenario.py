@@ -29,6 +29,7 @@ class Reply:
     reasoning: str | None = None
     completion_tokens: int | None = None
     """None: one per word."""
+    tool_calls: list[dict[str, Any]] | None = None
 
 
 @dataclass(slots=True)

@@ -44,6 +44,12 @@ class Slots:
         """The slots that are taken."""
         return self._busy
 
+    def cap(self, most: int) -> None:
+        """Never more than so many slots from now on."""
+        self._most = min(self._most, most)
+        self._limit = min(self._limit, self._most)
+        self._step = max(1.0, self._most / _STEPS_TO_THE_TOP)
+
     async def __aenter__(self) -> None:
         if self._is_free() and not self._waiting:
             self._busy += 1

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
@@ -19,7 +20,7 @@ from rsr_cli.clients.bodies import read_body, write_body
 from rsr_cli.clients.concurrency import Slots
 from rsr_cli.clients.endpoints import Endpoint, Endpoints
 from rsr_cli.clients.failures import Failure, Fault, Redactor, failure_of_connection, failure_of_response
-from rsr_cli.clients.open_files import allow_open_files
+from rsr_cli.clients.open_files import claim_connections
 from rsr_cli.clients.pacing import Pace
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import AuthError, BackendError, BackendUnavailable
@@ -72,6 +73,7 @@ class Poster:
         self._slots = Slots(settings.concurrent_requests)
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
+        self._claim = ExitStack()
         self._last_success = 0.0
         self._last_warning = 0.0
         self._failed_in_a_row = 0
@@ -86,7 +88,8 @@ class Poster:
         return self._slots.limit + self._pausing
 
     async def __aenter__(self) -> Self:
-        allow_open_files(self._settings.concurrent_requests)
+        connections = self._claim.enter_context(claim_connections(self._settings.concurrent_requests))
+        self._slots.cap(connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=300),
             # A total: a read timeout measures silence only, and a server that sends a byte a second is never silent.
@@ -96,6 +99,7 @@ class Poster:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._claim.close()
         if self._session is not None:
             await self._session.close()
 

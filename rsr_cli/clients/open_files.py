@@ -1,25 +1,57 @@
-"""Each connection is an open file, and the default limit on those is low."""
+"""Each connection is an open file, and the limit on those also has to do for journals, Parquet files and pipes."""
 
 from __future__ import annotations
 
 import logging
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger(__name__)
 
 _BESIDES_CONNECTIONS = 256
+_SHARE_OF_A_LOW_LIMIT = 0.25
+_claimed = 0
 
 
-def allow_open_files(connections: int) -> None:
-    """Raises this process's soft limit on open files where so many connections need it; warns where that fails."""
+@contextmanager
+def claim_connections(wanted: int) -> Iterator[int]:
+    """How many of the wanted connections may be open at a time: fewer where the limit on open files has no more room.
+
+    What other clients in this process have claimed is not given out again.
+    """
+    global _claimed
+    limit = allow_open_files(_claimed + wanted)
+    room = max(limit - _BESIDES_CONNECTIONS, int(limit * _SHARE_OF_A_LOW_LIMIT)) - _claimed
+    granted = max(1, min(wanted, room))
+    if granted < wanted:
+        log.warning(
+            "at most %d requests under way in place of %d: no more than %d files may be open (ulimit -Hn)",
+            granted,
+            wanted,
+            limit,
+        )
+    _claimed += granted
+    try:
+        yield granted
+    finally:
+        _claimed -= granted
+
+
+def allow_open_files(connections: int) -> int:
+    """Raise this process's soft limit on open files where so many connections need it and the hard limit allows it.
+
+    Return how many files may be open then.
+    """
     needed = connections + _BESIDES_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return
-    reachable = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    if soft >= needed:
+        return soft
+    reachable = needed if hard == resource.RLIM_INFINITY else max(soft, min(needed, hard))
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, reachable), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
     except (ValueError, OSError):
-        reachable = soft
-    if reachable < needed:
-        log.warning("%d connections need %d open files, the limit is %d (ulimit -Hn)", connections, needed, reachable)
+        return soft
+    return reachable

@@ -145,6 +145,7 @@ class Drawing:
         await asyncio.to_thread(self._recorder.flush)
         for shard in [n for n in self._numbers if n not in self._ended]:
             groups = self._read(shard)
+            await asyncio.to_thread(self._recorder.open_rollouts, shard)
             while batch := await asyncio.to_thread(lambda: list(islice(groups, _READ_AT_ONCE))):  # noqa: B023
                 self._open[shard] += len(batch)
                 for group in batch:

@@ -32,9 +32,15 @@ class Recorder:
         into an object store costs money."""
         self._failure: OSError | WorkDirError | None = None
 
-    def attempt(self, shard: int, attempt: Attempt) -> None:
+    def open_rollouts(self, shard: int) -> None:
+        """Open the journal of a shard. To be called before its first request: what has been paid for must not find
+        that no file can be opened any more.
+        """
         if shard not in self._rollouts:
             self._rollouts[shard] = Journal(self._work_dir.rollout_journal(shard))
+
+    def attempt(self, shard: int, attempt: Attempt) -> None:
+        self.open_rollouts(shard)
         self._rollouts[shard].append(attempt_row(attempt))
 
     def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
@@ -79,10 +85,13 @@ class Recorder:
             self.flush()
         for journal in [*self._rollouts.values(), *self._scores.values()]:
             journal.close()
+        for shard in self._rollouts:
+            self._drop_empty_journal(shard)
 
     def close_rollouts(self, shard: int) -> None:
         """Fold the journal of a shard whose groups have all ended into its Parquet file, and remove it."""
         self._end_journal(self._rollouts, shard)
+        self._drop_empty_journal(shard)
         compact(self._work_dir, shard)
 
     def close_scores(self, shard: int) -> None:
@@ -90,6 +99,12 @@ class Recorder:
         assert self._verifier is not None
         self._end_journal(self._scores, shard)
         write_scores(self._work_dir, shard, score_mark(self._work_dir, shard, self._verifier))
+
+    def _drop_empty_journal(self, shard: int) -> None:
+        """A journal that was opened in vain is no reason to write the shard again."""
+        path = self._work_dir.rollout_journal(shard)
+        if has_journal(path) and not journal_size(path):
+            remove_journal(path)
 
     def _end_journal(self, journals: dict[int, Journal], shard: int) -> None:
         self.flush()

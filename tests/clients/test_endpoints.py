@@ -6,7 +6,7 @@ import time
 import pytest
 
 from rsr_cli.clients.endpoints import Dialect, Endpoint, Endpoints
-from rsr_cli.clients.open_files import allow_open_files
+from rsr_cli.clients.open_files import allow_open_files, claim_connections
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import BackendUnavailable, ConfigError
 
@@ -101,6 +101,35 @@ def test_the_limit_on_open_files_is_raised() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (856, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted", "granted"),
+    [
+        (100_000, 5000, 5000),
+        (1024, 50, 50),
+        (1024, 2000, 768),
+        (512, 512, 256),
+        (300, 512, 75),
+        (64, 50, 16),
+        (2, 9, 1),
+    ],
+)
+def test_connections_leave_room_for_other_files(
+    limit: int, wanted: int, granted: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    with claim_connections(wanted) as given:
+        assert given == granted
+    assert (f"at most {granted} requests" in caplog.text) is (granted < wanted)
+
+
+def test_several_clients_share_the_limit_on_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 1024))
+    with claim_connections(512) as sampler, claim_connections(512) as judge, claim_connections(50) as another:
+        assert (sampler, judge, another) == (512, 256, 1)
+    with claim_connections(512) as again:
+        assert again == 512
 
 
 def now() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -270,6 +271,15 @@ async def test_no_connection_is_left_open(model_server: ModelServer) -> None:
     await draw_once(model_server.base_url, range(50), run_seed=1)
     await asyncio.sleep(0.05)
     assert open_files() <= before + 1
+
+
+async def test_few_open_files_mean_few_requests(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
+    model_server.scenario.latency = lambda ask: 0.01
+    async with sampler(model_server.base_url, run_seed=1, concurrent_requests=64) as backend:
+        assert backend.capacity == 10
+        await draw(backend, range(40))
+    assert model_server.peak == 10
 
 
 def without_latency(completions: list[Completion]) -> list[tuple[object, ...]]:

@@ -123,6 +123,21 @@ def test_several_endpoints_share_the_work(
     assert min(len(one.log), len(other.log)) > 20
 
 
+def test_the_journal_is_open_before_anything_is_paid_for(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    work_dir = tmp_path / "w"
+    seen = []
+
+    def reply(ask: object) -> Reply:
+        seen.append(sorted(path.name for path in (work_dir / "rollout").iterdir()))
+        return Reply("\\boxed{7}")
+
+    model_server.scenario.reply = reply
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(2)), model_server.base_url)
+    assert rsr("run", config, "-w", work_dir).exit_code == 0
+    assert seen[0] == ["shard_0000.journal"]
+    assert not journals(work_dir)
+
+
 def test_the_embedded_model_is_served_for_the_run(tmp_path: Path, rsr: Rsr) -> None:
     recipe = Path(__file__).parents[2] / "recipes/quickstart/config.yaml"
     work_dir = tmp_path / "w"

@@ -28,9 +28,9 @@ class SchemaClient:
             self._bound = ChatClient(replace(settings, params=params), policy)
 
     async def __aenter__(self) -> SchemaClient:
-        await self._plain.__aenter__()
+        await self._bound.__aenter__()
         if self._bound is not self._plain:
-            await self._bound.__aenter__()
+            await self._plain.__aenter__()
         self._client = self._bound
         return self
 

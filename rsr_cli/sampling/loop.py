@@ -12,7 +12,7 @@ known, and a budget hardly spends more than the fewest samples.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields
 from typing import Protocol
@@ -37,7 +37,7 @@ class Scorer(Protocol):
 class Recorder(Protocol):
     def attempt(self, shard: int, attempt: Attempt) -> None: ...
 
-    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None: ...
+    def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None: ...
 
 
 class Watcher(Protocol):
@@ -276,9 +276,10 @@ class Loop:
         to_score = [n for n in numbers if n not in group.attempts or group.attempts[n].valid]
         if not to_score:
             return
-        for number, verdict in (await self.scorer.score(group, to_score)).items():
-            group.verdicts[number] = verdict
-            self.recorder.verdict(opened.shard, group.prompt.id, number, verdict)
+        verdicts = await self.scorer.score(group, to_score)
+        group.verdicts.update(verdicts)
+        self.recorder.verdicts(opened.shard, group, verdicts, compared=self.scorer.compares)
+        for number, verdict in verdicts.items():
             if number in group.attempts:
                 self.watcher.judged(group.attempts[number], verdict)
 

@@ -19,7 +19,7 @@ from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
-from rsr_cli.store.groups import is_scored, read_groups, read_verdicts, score_mark
+from rsr_cli.store.groups import is_scored, read_rescored, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Group, Prompt, Verdict
@@ -173,20 +173,19 @@ class _Scoring:
         """Score what a shard owes and write its score shard; what has changed since the last scoring."""
         changes = Changes()
         places = asyncio.Semaphore(_OPEN_GROUPS)
-        groups = read_groups(self.work_dir, shard, score_mark(self.work_dir, shard, self.verifier))
+        groups = read_rescored(self.work_dir, shard, score_mark(self.work_dir, shard, self.verifier))
 
         async def score_group(group: Group, owed: list[int], before: dict[int, Verdict]) -> None:
             try:
                 verdicts = await scorer.score(group, owed)
             finally:
                 places.release()
-            for number, verdict in verdicts.items():
-                self.recorder.verdict(shard, group.prompt.id, number, verdict)
-                self.task.advance()
+            self.recorder.verdicts(shard, group, verdicts, compared=scorer.compares)
+            self.task.advance(len(verdicts))
             changes.compare(group.prompt, before, verdicts)
 
         async with asyncio.TaskGroup() as tasks:
-            for group, before in zip(groups, read_verdicts(self.work_dir, shard), strict=True):
+            for group, before in groups:
                 # What an interrupted verify has scored already counts as changed too.
                 changes.compare(group.prompt, before, group.verdicts)
                 if owed := scorer.owed(group, retry_unknown=self.retry_unknown):

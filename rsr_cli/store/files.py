@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rsr_cli.errors import WorkDirError
 from rsr_cli.store.locations import Location
 
 
@@ -32,6 +33,12 @@ def replacing(path: Location) -> Iterator[Path]:
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_regular(path: Path) -> None:
+    """WorkDirError where a pipe or a device lies in the place of a file: it might be waited for without end."""
+    if path.exists() and not path.is_file():
+        raise WorkDirError(f"{path} is not a file", "something else lies in its place: move it away")
 
 
 def write_text(path: Location, text: str) -> None:

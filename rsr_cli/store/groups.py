@@ -16,15 +16,24 @@ import pyarrow as pa
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store import shards
 from rsr_cli.store.journal import decode, has_journal, open_journal, records, remove_journal
+from rsr_cli.store.judged import (
+    RESPONSE_DIGEST,
+    UNSTAMPED,
+    Row,
+    attempt_digest,
+    group_digest,
+    response_digest,
+    valid_rows,
+)
 from rsr_cli.store.locations import Location
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Attempt, Group, Prompt, Verdict
 
 MARK_KEY = "rsr.mark"
 ROLLOUTS_KEY = "rsr.rollouts"
-Row = tuple[Any, ...]
 _ID = pa.schema([shards.DATA.field("id")])
-_KEYS = pa.schema([shards.ROLLOUT.field("id"), shards.ROLLOUT.field("attempt")])
+_GOLDS = pa.schema([shards.DATA.field(name) for name in ("id", "metadata")])
+_JUDGED = pa.schema([shards.ROLLOUT.field(name) for name in ("id", "attempt", "response", "reasoning")])
 
 
 def read_prompts(path: Location) -> Iterator[Prompt]:
@@ -36,25 +45,34 @@ def read_prompts(path: Location) -> Iterator[Prompt]:
 def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Iterator[Group]:
     """The groups of a shard in the order of its prompts.
 
-    Verdicts that do not bear `mark` (see `score_mark`) are left out; None takes them as they stand. The journal's
-    rows replace those of the same attempt in the shard.
+    Verdicts on other texts than those that are here are left out, and those that do not bear `mark` (see `score_mark`);
+    None takes those of any mark. The journal's rows replace those of the same attempt in the shard.
     """
     rollouts = _rollouts(work_dir, shard)
     scores = _scores(work_dir, shard, mark)
     for prompt in read_prompts(work_dir.data(shard)):
         attempts = {row[1]: _attempt(row) for row in rollouts.take(prompt.id)}
-        verdicts = {
-            row[1]: Verdict(*row[2:]) for row in scores.take(prompt.id) if row[1] in attempts or row[1] == REFERENCE
-        }
-        yield Group(prompt, attempts, verdicts)
+        group = Group(prompt, attempts)
+        group.verdicts = _verdicts(scores.take(prompt.id), group)
+        yield group
     rollouts.close()
 
 
-def read_verdicts(work_dir: WorkDir, shard: int) -> Iterator[dict[int, Verdict]]:
-    """The verdicts that a score shard holds, of whatever mark, on each prompt of the shard in their order."""
-    scores = _ByPrompt(work_dir.score(shard), shards.SCORE)
-    for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
-        yield {row[1]: Verdict(*row[2:]) for row in scores.take(prompt_id)}
+def read_rescored(work_dir: WorkDir, shard: int, mark: str) -> Iterator[tuple[Group, dict[int, Verdict]]]:
+    """The groups of a shard with their verdicts of `mark`, and beside each what its score shard said of the same texts,
+    of whatever mark."""
+    before = _ByPrompt(work_dir.score(shard), shards.SCORE, trusted=_is_of_these_rollouts(work_dir, shard))
+    for group in read_groups(work_dir, shard, mark):
+        yield group, _verdicts(before.take(group.prompt.id), group)
+
+
+def _verdicts(rows: list[Row], group: Group) -> dict[int, Verdict]:
+    def digest_of(number: int) -> int | None:
+        rollout = group.reference() if number == REFERENCE else None
+        attempt = rollout.attempt if rollout else group.attempts.get(number)
+        return attempt_digest(attempt) if attempt else None
+
+    return {row[1]: Verdict(*row[2:7]) for row in valid_rows(rows, digest_of)} if rows else {}
 
 
 def score_mark(work_dir: WorkDir, shard: int, verifier: str) -> str:
@@ -74,17 +92,36 @@ def is_scored(work_dir: WorkDir, shard: int, mark: str) -> bool:
 
 def write_scores(work_dir: WorkDir, shard: int, mark: str) -> None:
     """Write the verdicts of this mark on a shard, from Parquet and journal; then remove the journal."""
+    _write_scores(work_dir, shard, mark)
+    remove_journal(work_dir.score_journal(shard))
+
+
+def _write_scores(work_dir: WorkDir, shard: int, mark: str) -> None:
     keys = {MARK_KEY: mark, ROLLOUTS_KEY: work_dir.rollouts_digest(shard)}
-    attempts = _rollouts(work_dir, shard, _KEYS)
+    attempts = _rollouts(work_dir, shard, _JUDGED)
     scores = _scores(work_dir, shard, mark)
     with shards.writing_shard(work_dir.score(shard), shards.SCORE, keys) as writer:
-        for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
-            known = {REFERENCE} | {number for _, number in attempts.take(prompt_id)}
-            for row in scores.take(prompt_id):
-                if row[1] in known:
-                    writer.write(dict(zip(shards.SCORE.names, row, strict=True)))
+        for prompt_id, metadata in shards.read_tuples(work_dir.data(shard), _GOLDS):
+            texts = {row[1]: row[2:] for row in attempts.take(prompt_id)}
+            rows = scores.take(prompt_id)
+            if any(row[1] == REFERENCE for row in rows):
+                reference = Group(Prompt(prompt_id, [], json.loads(metadata))).reference()
+                texts[REFERENCE] = (reference.response if reference else None, None)
+            digests = {row[1]: response_digest(*texts[row[1]]) for row in rows if row[1] in texts}
+            for row in valid_rows(rows, digests.get):
+                named = dict(zip(shards.SCORE.names, row, strict=True))
+                writer.write(named | {"response_digest": digests[row[1]]})
     attempts.close()
-    remove_journal(work_dir.score_journal(shard))
+    shards.require_written(work_dir.score(shard), writer.count)
+
+
+def _is_of_these_rollouts(work_dir: WorkDir, shard: int) -> bool:
+    """A score shard of version 0.1, which has no digests of responses, was made from the rollouts that are here."""
+    path = work_dir.score(shard)
+    if not path.exists() or "response_digest" in shards.columns(path):
+        return False
+    made_from = shards.footer(path).get(ROLLOUTS_KEY)
+    return made_from in (f"{shards.digest(work_dir.rollout(shard))}+0", work_dir.rollouts_digest(shard))
 
 
 def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]]) -> None:
@@ -92,6 +129,9 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
 
     A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
     """
+    if _is_of_these_rollouts(work_dir, shard):
+        # What shows that its verdicts are on these texts is the digest of the shard that is about to be replaced.
+        _write_scores(work_dir, shard, shards.footer(work_dir.score(shard))[MARK_KEY])
     rollouts = _rollouts(work_dir, shard)
     with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
         for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
@@ -100,6 +140,7 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
             for attempt in added.get(prompt_id, ()):
                 writer.write(attempt_row(attempt))
         rollouts.close()
+    shards.require_written(work_dir.rollout(shard), writer.count)
     remove_journal(work_dir.rollout_journal(shard))
 
 
@@ -107,16 +148,28 @@ def attempt_row(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in shards.ROLLOUT.names}
 
 
-def verdict_row(prompt_id: str, attempt: int, verdict: Verdict) -> dict[str, Any]:
-    return {
-        "id": prompt_id,
-        "attempt": attempt,
-        "score": verdict.score,
-        "status": verdict.status,
-        "extracted_answer": verdict.extracted_answer,
-        "explanation": verdict.explanation,
-        "details": verdict.details,
+def verdict_rows(group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> list[dict[str, Any]]:
+    """The score rows of verdicts on a group; `compared` says that they depend on one another."""
+    texts = {number: group.reference() if number == REFERENCE else None for number in verdicts}
+    digests = {
+        number: attempt_digest(reference.attempt if reference else group.attempts[number]) or 0
+        for number, reference in texts.items()
     }
+    together = group_digest(digests) if compared else None
+    return [
+        {
+            "id": group.prompt.id,
+            "attempt": number,
+            "score": verdict.score,
+            "status": verdict.status,
+            "extracted_answer": verdict.extracted_answer,
+            "explanation": verdict.explanation,
+            "details": verdict.details,
+            "response_digest": digests[number],
+            "group_digest": together,
+        }
+        for number, verdict in verdicts.items()
+    ]
 
 
 def _attempt(row: Row) -> Attempt:
@@ -146,7 +199,8 @@ def _rollouts(work_dir: WorkDir, shard: int, schema: pa.Schema = shards.ROLLOUT)
 
 
 def _scores(work_dir: WorkDir, shard: int, mark: str | None) -> _ByPrompt:
-    return _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark)
+    trusted = _is_of_these_rollouts(work_dir, shard)
+    return _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark, trusted=trusted)
 
 
 class _ByPrompt:
@@ -154,8 +208,15 @@ class _ByPrompt:
     which begins with the id and the attempt."""
 
     def __init__(
-        self, path: Location, schema: pa.Schema, journal: Location | None = None, mark: str | None = None
+        self,
+        path: Location,
+        schema: pa.Schema,
+        journal: Location | None = None,
+        mark: str | None = None,
+        *,
+        trusted: bool = False,
     ) -> None:
+        """`trusted` takes the rows of a score shard that has no digests of responses; see `_is_of_these_rollouts`."""
         self._path = path
         self._names = schema.names
         # The journal first and held open: a writer that closes the shard meanwhile leaves us either both or the whole.
@@ -169,6 +230,8 @@ class _ByPrompt:
                 self._offsets[record["id"]].append(offset)
         stale = mark is not None and shards.footer(path).get(MARK_KEY) != mark
         self._rows: Iterator[Row] = iter(()) if stale else shards.read_tuples(path, schema)
+        if trusted:
+            self._rows = ((*row[:RESPONSE_DIGEST], UNSTAMPED, None) for row in self._rows)
         self._next = next(self._rows, None)
 
     def take(self, prompt_id: str) -> list[Row]:
@@ -187,8 +250,12 @@ class _ByPrompt:
         for offset in offsets:
             self._journal.seek(offset)
             record = decode(self._journal.readline())
-            if record is not None:
-                yield tuple(record.get(name) for name in self._names)
+            if record is None:
+                raise WorkDirError(
+                    f"the journal of {self._path} was changed by another process while it was read",
+                    "rsr check says what is left of it; rsr resume goes on from that",
+                )
+            yield tuple(record.get(name) for name in self._names)
 
     def close(self) -> None:
         """All is taken: WorkDirError where rows of an unknown prompt are left."""

@@ -101,6 +101,7 @@ def open_journal(path: Location, *, only_first: bool = False) -> BinaryIO | None
     """The lines of a journal as they stand now, at least the first of them; None where there is no journal."""
     if not isinstance(path, Path):
         return segments.fetch(path, only_first=only_first)
+    files.require_regular(path)
     try:
         return path.open("rb")
     except FileNotFoundError:

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rsr_cli.errors import WorkDirError
-from rsr_cli.store.groups import MARK_KEY, attempt_row, score_mark, verdict_row, write_rollouts, write_scores
+from rsr_cli.store.groups import MARK_KEY, attempt_row, score_mark, verdict_rows, write_rollouts, write_scores
 from rsr_cli.store.journal import Journal, first_record, has_journal, journal_size, remove_journal
 from rsr_cli.store.work_dir import WorkDir
-from rsr_cli.types import Attempt, Verdict
+from rsr_cli.types import Attempt, Group, Verdict
 
 
 class Recorder:
     """The writer of `rollout/` and `score/`.
 
-    `attempt` and `verdict` only buffer and belong on the event loop; the others wait for the disk and may run in
+    `attempt` and `verdicts` only buffer and belong on the event loop; the others wait for the disk and may run in
     another thread.
     """
 
@@ -43,10 +43,12 @@ class Recorder:
         self.open_rollouts(shard)
         self._rollouts[shard].append(attempt_row(attempt))
 
-    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
+    def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None:
+        """`compared` says that they depend on one another, as those of a judge that compares replies."""
         if shard not in self._scores:
             self._scores[shard] = self._score_journal(shard)
-        self._scores[shard].append(verdict_row(prompt_id, attempt, verdict))
+        for row in verdict_rows(group, verdicts, compared=compared):
+            self._scores[shard].append(row)
 
     def _score_journal(self, shard: int) -> Journal:
         """The shard's score journal; one that bears another mark is no use and is begun anew."""

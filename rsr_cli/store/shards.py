@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsr_cli.errors import WorkDirError
-from rsr_cli.store.files import replacing
+from rsr_cli.store.files import replacing, require_regular
 from rsr_cli.store.locations import Location
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
@@ -49,6 +50,8 @@ SCORE = pa.schema(
         ("extracted_answer", pa.string()),
         ("explanation", pa.string()),
         ("details", pa.string()),
+        ("response_digest", pa.int64()),
+        ("group_digest", pa.int64()),
     ]
 )
 PROMPTS = pa.schema(
@@ -68,7 +71,9 @@ PROMPTS = pa.schema(
 )
 
 _BATCH_ROWS = 1024
-_KEYS = {"id", "attempt", "messages"}
+_REQUIRED = {"id", "attempt", "messages", "metadata", "score", "status"}
+_REQUIRED |= {"response", "reasoning", "finish_reason", "error", "extracted_answer"}
+"""Columns of every version: without one of them a shard is damaged. Others are null where they are not there."""
 _DIGEST_KEY = "rsr.digest"
 
 
@@ -77,7 +82,9 @@ class ShardWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        # Neither zstd nor Parquet notices a flipped bit in most places: the checksum of every page does.
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        self._inexact = [field.name for field in schema if not _keeps_its_values(field.type)]
         self._rows: list[Mapping[str, Any]] = []
         self._hash = hashlib.blake2b(digest_size=16)
         self.count = 0
@@ -91,8 +98,9 @@ class ShardWriter:
     def _flush(self) -> None:
         if self._rows:
             columns = {name: [row.get(name) for row in self._rows] for name in self._schema.names}
-            self._hash.update(orjson.dumps(columns, option=orjson.OPT_SORT_KEYS))
-            self._writer.write_table(pa.table(columns, schema=self._schema))
+            table = pa.table(columns, schema=self._schema)
+            self._hash.update(_digestible(columns | {name: table[name].to_pylist() for name in self._inexact}))
+            self._writer.write_table(table)
             self._rows = []
 
     def close(self, metadata: Mapping[str, str]) -> str:
@@ -105,6 +113,15 @@ class ShardWriter:
 
     def abort(self) -> None:
         self._writer.close()
+
+
+def _keeps_its_values(kind: pa.DataType) -> bool:
+    """Values of this type are read back as they were given: a whole number in a column of floats is not."""
+    return bool(pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _digestible(columns: Mapping[str, list[Any]]) -> bytes:
+    return orjson.dumps(columns, option=orjson.OPT_SORT_KEYS, default=str)
 
 
 @contextmanager
@@ -122,6 +139,15 @@ def writing_shard(
         writer.close(metadata or {})
 
 
+def require_written(path: Location, rows: int) -> None:
+    """Read a shard that was just written, before what it was made from is removed: WorkDirError where it does not hold
+    so many rows or a page fails its checksum."""
+    with _reading(path) as file:
+        found = sum(batch.num_rows for batch in file.iter_batches(batch_size=16 * _BATCH_ROWS))
+    if found != rows:
+        raise WorkDirError(f"{path} holds {found} rows, not the {rows} that were written", "is the disk failing?")
+
+
 def read_rows(path: Location, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows of a shard in order, with the columns of `schema`; nothing where there is no such file."""
     for row in read_tuples(path, schema):
@@ -134,7 +160,7 @@ def read_tuples(path: Location, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
         return
     with _reading(path) as file:
         there = set(file.schema_arrow.names)
-        if missing := [name for name in schema.names if name not in there and name in _KEYS]:
+        if missing := [name for name in schema.names if name not in there and name in _REQUIRED]:
             raise WorkDirError(f"{path} lacks the columns {', '.join(missing)}", _DAMAGED)
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[n for n in schema.names if n in there]):
             # A column that came with a later version is null in older shards.
@@ -168,10 +194,31 @@ def digest(path: Location) -> str:
     return footer(path).get(_DIGEST_KEY, "")
 
 
+def columns(path: Location) -> frozenset[str]:
+    """The names of a shard's columns, none where there is no such file."""
+    return _footer(path).columns
+
+
+def damage(path: Location) -> str | None:
+    """What is wrong with the content of a shard: pages that fail their checksum, rows that are not those of its digest;
+    None where it is whole."""
+    found = hashlib.blake2b(digest_size=16)
+    try:
+        with _reading(path) as file:
+            for group in range(file.num_row_groups):
+                found.update(_digestible(file.read_row_group(group).to_pydict()))
+    except WorkDirError as error:
+        return error.message.removeprefix(f"{path} ")
+    except (pa.ArrowException, ValueError) as error:
+        return f"can't be read: {str(error)[:200]}"
+    return None if found.hexdigest() == digest(path) else "does not hold the rows that it was closed with"
+
+
 @dataclass(frozen=True)
 class _Footer:
     rows: int
     metadata: Mapping[str, str]
+    columns: frozenset[str] = frozenset()
 
 
 def _footer(path: Location) -> _Footer:
@@ -195,20 +242,28 @@ def _stamp(path: Location) -> tuple[int | str, ...] | None:
 def _read_footer(path: Location, stamp: tuple[int | str, ...]) -> _Footer:
     """Kept as long as the file is the same: it is asked for over and over, and takes milliseconds to parse."""
     with _reading(path, tail_only=True) as file:
-        pairs = (file.metadata.metadata or {}).items()
-        return _Footer(file.metadata.num_rows, {key.decode(): value.decode() for key, value in pairs})
+        pairs = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+        return _Footer(file.metadata.num_rows, pairs, frozenset(file.schema_arrow.names))
 
 
-_DAMAGED = "move it away (a copy may stand in your backup) and run rsr resume: what it held is made again"
+_DAMAGED = (
+    "restore it from a backup; else move it away and run rsr resume, which makes it again (rollouts only with --redraw,"
+    " since they are paid for again). rsr check lists all that is damaged"
+)
 
 
 @contextmanager
 def _reading(path: Location, *, tail_only: bool = False) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path if isinstance(path, Path) else path.open(tail_only=tail_only)) as file:
+        if isinstance(path, Path):
+            require_regular(path)
+        source = path if isinstance(path, Path) else path.open(tail_only=tail_only)
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowIOError, pa.ArrowNotImplementedError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EIO):
+            raise  # no permission, too many open files: the file may well be whole
+        reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
         raise WorkDirError(f"{path} is damaged and can't be read: {reason}", _DAMAGED) from None
 
 

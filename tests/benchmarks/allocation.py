@@ -23,7 +23,7 @@ import sys
 import tempfile
 from bisect import bisect
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -108,7 +108,7 @@ class World:
     def attempt(self, shard: int, attempt: Attempt) -> None:
         pass
 
-    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
+    def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None:
         pass
 
     def arrived(self, attempt: Attempt) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -80,8 +80,11 @@ class World:
     def attempt(self, shard: int, attempt: Attempt) -> None:
         self.events.append(("record", f"{attempt.id}:{attempt.attempt}"))
 
-    def verdict(self, shard: int, prompt_id: str, attempt: int, verdict: Verdict) -> None:
-        self.events.append(("verdict", f"{prompt_id}:{attempt}", verdict.score))
+    def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None:
+        assert compared == self.compares
+        self.events += [
+            ("verdict", f"{group.prompt.id}:{number}", verdict.score) for number, verdict in verdicts.items()
+        ]
 
     def arrived(self, attempt: Attempt) -> None:
         pass

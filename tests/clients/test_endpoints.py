@@ -118,18 +118,23 @@ def test_the_limit_on_open_files_is_raised() -> None:
 def test_connections_leave_room_for_other_files(
     limit: int, wanted: int, granted: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    limit_open_files(limit, monkeypatch)
     with claim_connections(wanted) as given:
         assert given == granted
     assert (f"at most {granted} requests" in caplog.text) is (granted < wanted)
 
 
 def test_several_clients_share_the_limit_on_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 1024))
+    limit_open_files(1024, monkeypatch)
     with claim_connections(512) as sampler, claim_connections(512) as judge, claim_connections(50) as another:
         assert (sampler, judge, another) == (512, 256, 1)
     with claim_connections(512) as again:
         assert again == 512
+
+
+def limit_open_files(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
 
 
 def now() -> float:

@@ -275,6 +275,7 @@ async def test_no_connection_is_left_open(model_server: ModelServer) -> None:
 
 async def test_few_open_files_mean_few_requests(model_server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (40, 40))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: None)
     model_server.scenario.latency = lambda ask: 0.01
     async with sampler(model_server.base_url, run_seed=1, concurrent_requests=64) as backend:
         assert backend.capacity == 10

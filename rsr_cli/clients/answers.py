@@ -127,7 +127,7 @@ def _join_parts(parts: list[Any], reasoning: Any) -> tuple[str | None, Any]:
 
 def _failure_in_200(error: ServerError) -> Failure:
     """OpenRouter sends errors in the body of a 200, with the HTTP status that they should have had as their code."""
-    if error.code.isdecimal() and 400 <= int(error.code) < 600:
+    if error.code.isdecimal() and len(error.code) == 3 and 400 <= int(error.code) < 600:
         return failure_of_error(int(error.code), error)
     failure = failure_of_error(400, error)
     fault = Fault.SERVER if failure.fault is Fault.REQUEST else failure.fault

@@ -15,6 +15,8 @@ from yarl import URL
 from rsr_cli.clients.retry import hinted_wait
 
 LONGEST_MESSAGE = 300
+_LOOKED_INTO = 4000
+"""Characters of an error at its beginning, and half as many at its end: servers echo whole prompts in them."""
 
 
 class Fault(Enum):
@@ -44,7 +46,7 @@ class Failure(Exception):
     """One request that failed. `message` is fit to be shown, `wait_s` is the server's own hint.
 
     `hint` is for the user, with {section} and {path} to be filled in. `timed_out` says that the server was too slow,
-    to us or to a proxy before it.
+    to us or to a proxy before it; `paid`, that an answer came which can't be used.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Failure(Exception):
         hint: str | None = None,
         wait_s: float | None = None,
         timed_out: bool = False,
+        paid: bool = False,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -66,6 +69,7 @@ class Failure(Exception):
         self.hint = hint
         self.wait_s = wait_s
         self.timed_out = timed_out
+        self.paid = paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +183,27 @@ def error_in(document: Any) -> ServerError | None:
     error = document.get("error") or document.get("detail")
     if not error and "message" in document and "choices" not in document:
         error = document
+    if isinstance(error, list):
+        error = next((item for item in error if isinstance(item, dict)), error)
     if isinstance(error, dict):
-        message = error.get("message") or error.get("detail") or orjson.dumps(error).decode()
         return ServerError(
-            str(message),
-            code=str(error.get("code") or ""),
-            type=str(error.get("type") or error.get("status") or ""),
-            param=str(error.get("param") or ""),
+            _words(error.get("message") or error.get("detail") or error),
+            code=_words(error.get("code")),
+            type=_words(error.get("type") or error.get("status")),
+            param=_words(error.get("param")),
         )
-    if error:
-        return ServerError(error if isinstance(error, str) else orjson.dumps(error).decode())
-    return None
+    return ServerError(_words(error)) if error else None
+
+
+def _words(value: Any) -> str:
+    """A field of an error as text, whatever it is; the middle of a long one is left out."""
+    if not value:
+        return ""
+    try:
+        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    except TypeError:  # nested too deeply, or a number beyond 64 bits
+        return "an error that can't be shown"
+    return text if len(text) <= 2 * _LOOKED_INTO else f"{text[:_LOOKED_INTO]} … {text[-_LOOKED_INTO // 2 :]}"
 
 
 def _shown_location(location: str) -> str:
@@ -215,6 +229,8 @@ class Redactor:
     def __call__(self, text: str) -> str:
         if self._secret:
             text = text.replace(self._secret, "[key]")
+        # Cut before it is searched: some of the patterns take time with the square of its length.
+        text = text[:_LOOKED_INTO]
         text = re.sub(r"\b(sk|pk|hf|gsk)[-_][\w*.-]{6,}|(?<=Bearer )[^\s\"']+", "[key]", text)
         text = re.sub(r"(?<=://)[^/\s@]+@", "", text)
         text = re.sub(r"\?[^\s\"']*=[^\s\"']*", "", text)

@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 from yarl import URL
 
-from rsr_cli.clients.bodies import read_body, write_body
+from rsr_cli.clients.bodies import error_body, read_body, reading, whole_body, write_body
 from rsr_cli.clients.concurrency import Slots
 from rsr_cli.clients.endpoints import Endpoint, Endpoints
 from rsr_cli.clients.failures import Failure, Fault, Redactor, failure_of_connection, failure_of_response
@@ -33,6 +33,10 @@ T = TypeVar("T")
 _KEEP_ALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _WARN_EVERY_S = 60.0
+_LARGEST_HEADER = 1 << 20
+_MOST_HEADERS = 10_000
+_ASKED_AGAIN_IF_PAID = 2
+"""How often a request is asked again whose answers came but can't be used: each costs as much as the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,11 @@ class Poster:
             # A total: a read timeout measures silence only, and a server that sends a byte a second is never silent.
             timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=_CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
+            # Gateways send security policies of 9 kB and echoes of the request; with the 8 kB that aiohttp takes the
+            # answer would be lost.
+            max_line_size=_LARGEST_HEADER,
+            max_field_size=_LARGEST_HEADER,
+            max_headers=_MOST_HEADERS,
         )
         return self
 
@@ -109,7 +118,7 @@ class Poster:
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
         """
         began = time.monotonic()
-        failures = refusals = 0
+        failures = refusals = paid = 0
         try:
             while True:
                 try:
@@ -125,7 +134,9 @@ class Poster:
                         refusals += 1
                         await self._wait_out_rate_limit(endpoint, failure, refusals, began, sent)
                     elif failure.fault is not Fault.UNREACHABLE:
-                        if failure.fault is not Fault.SERVER or failures == self._policy.max_retries:
+                        paid += failure.paid
+                        last = failures == self._policy.max_retries or paid > _ASKED_AGAIN_IF_PAID
+                        if failure.fault is not Fault.SERVER or last:
                             self._count_failed(failure, began)
                             raise
                         failures += 1
@@ -177,7 +188,7 @@ class Poster:
         """One request, and what `read` makes of the answer. Raises Failure, with a message that is fit to be shown."""
 
         async def whole(response: aiohttp.ClientResponse) -> T:
-            return read(await response.read())
+            return reading(read, await whole_body(response))
 
         return await self._exchange(endpoint, "POST", endpoint.url, whole, data=write_body(document))
 
@@ -197,7 +208,7 @@ class Poster:
             async with self._session.request(method, url, **usual | options) as response:
                 endpoint.responded()
                 if response.status >= 300:
-                    raise failure_of_response(response.status, response.headers, await response.read())
+                    raise failure_of_response(response.status, response.headers, await error_body(response))
                 answer = await receive(response)
         except Failure as error:
             failure = error

@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from tests.server.odd_bodies import UNUSABLE, WHOLE, WHOLE_IN_LATIN_1
+
 _HTML = "<html><head><style>b {}</style></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 # Sent instead of any work: status, headers, body.
@@ -86,8 +88,16 @@ def reset(request: web.Request) -> None:
         request.transport.abort()
 
 
+def odd_body(fault: str, document: dict[str, Any]) -> web.Response | None:
+    """The answer in odd bytes, None where the fault is of another kind."""
+    make = (WHOLE | WHOLE_IN_LATIN_1 | UNUSABLE).get(fault)
+    return make(document) if make else None
+
+
 async def spoiled(fault: str, document: dict[str, Any], request: web.Request, hang_s: float) -> web.StreamResponse:
     """The answer to a request whose work was done, but which does not arrive as it should."""
+    if (response := odd_body(fault, document)) is not None:
+        return response
     choices = document["choices"]
     if fault == "null-content":
         choices = [{**choice, "message": {"role": "assistant", "content": None}} for choice in choices]

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from rsr_cli.clients.batches.lines import PATH
-from rsr_cli.clients.bodies import read_body, write_body
+from rsr_cli.clients.bodies import read_body, whole_body, write_body
 from rsr_cli.clients.endpoints import Endpoint
 from rsr_cli.clients.failures import Failure, Fault, error_in
 from rsr_cli.clients.json_posts import Poster
@@ -116,7 +116,7 @@ class BatchApi(Poster):
         """One request to a path beside the base URL, and the object that it brings."""
 
         async def receive(response: aiohttp.ClientResponse) -> dict[str, Any]:
-            document = read_body(await response.read())
+            document = read_body(await whole_body(response))
             if not isinstance(document, dict) or not ("id" in document or "data" in document):
                 raise Failure(Fault.SERVER, "the answer is no object of the batch API")
             return document

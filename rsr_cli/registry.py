@@ -126,6 +126,12 @@ def load_object(spec: str) -> Any:
     return getattr(module, name)
 
 
+def identity(name: str) -> str:
+    """A name as fingerprints have it: a user's own stays the same where its file is moved; its code is in a digest."""
+    path, colon, attribute = name.rpartition(":") if ".py:" in name else ("", "", name)
+    return f"{Path(path).name}{colon}{attribute}" if colon else name
+
+
 def code_digest(kind: Kind, name: str) -> str:
     """A digest of the code behind a name: the file of a user's own, the whole package of a built-in; and of how the
     thinking is told from the reply, which all of them rely on."""

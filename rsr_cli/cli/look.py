@@ -71,9 +71,10 @@ def config(
         print_json(Config.model_json_schema())
         return
     path, overrides = split_arguments(arguments, config)
+    saved = path is None and work_dir is not None
     if path is None and work_dir is not None:
         path = work_dir / "config.yaml"
-    loaded = load_config(path, overrides)
+    loaded = load_config(path, overrides, saved=saved)
     if json:
         print_json(loaded.document)
     else:

@@ -57,7 +57,7 @@ def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as
 
 
 def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:
-    passes, fails = thresholds(load_config(work_dir.config_path).config)
+    passes, fails = thresholds(load_config(work_dir.config_path, saved=True).config)
 
     def meets(group: Group, attempt: Attempt) -> bool:
         verdict = group.verdicts.get(attempt.attempt)

@@ -1,14 +1,14 @@
 """From a YAML file, or a work dir's saved config, and `dotted.key=value` overrides to settings; and back to a file.
 
-`${NAME}` and `${NAME:-default}` are read from the environment when the config is loaded, and are saved as they were
-written: what they stand for never reaches a file.
+`${NAME}` and `${NAME:-default}` are read from the environment when the config is loaded, `$${` is a literal `${`. All
+are saved as they were written: what a variable stands for never reaches a file.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Any, Protocol, get_args
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from rsr_cli.config.locate import locate_files
+from rsr_cli.config.locate import RelativePath, locate_files, relative_to
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.config.settings import MIXTURE, Config, MixtureMember
 from rsr_cli.errors import ConfigError, InputError, RsrError
 
 REQUIRED = "???"
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 _SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|authorization)$", re.IGNORECASE)
 _DEFAULT_API_KEY = "${OPENAI_API_KEY:-}"
 
@@ -37,8 +37,12 @@ class LoadedConfig:
     config: Config
     document: dict[str, Any]
 
-    def to_yaml(self) -> str:
-        return dump_yaml(self.document)
+    def saved_in(self, folder: Path | None) -> dict[str, Any]:
+        """The document as it is saved in a folder, where that is one of a file system."""
+        return self.document if folder is None else relative_to(self.document, folder)
+
+    def to_yaml(self, folder: Path | None = None) -> str:
+        return dump_yaml(self.saved_in(folder))
 
 
 class ConfigFile(Protocol):
@@ -47,8 +51,9 @@ class ConfigFile(Protocol):
     def read_text(self, encoding: str) -> str: ...
 
 
-def load_config(path: ConfigFile | None, overrides: Sequence[str] = ()) -> LoadedConfig:
-    """The settings in `path` (the defaults without one) with the overrides applied.
+def load_config(path: ConfigFile | None, overrides: Sequence[str] = (), *, saved: bool = False) -> LoadedConfig:
+    """The settings in `path` (the defaults without one) with the overrides applied; `saved` is the config of a work
+    dir, whose relative paths are relative to it.
 
     Raises ConfigError that lists everything that is wrong, each with its file, line and key.
     """
@@ -64,7 +69,8 @@ def load_config(path: ConfigFile | None, overrides: Sequence[str] = ()) -> Loade
     written = tree
     tree, problems = _expand(tree, origin)
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
-    tree = locate_files(tree, path.parent if isinstance(path, Path) else Path())
+    beside = path.parent if isinstance(path, Path) else Path()
+    tree, found = locate_files(tree, lambda key: saved and not origin.is_override(key), beside)
     messages = list(problems.values())
     try:
         config = Config.model_validate(tree)
@@ -72,7 +78,7 @@ def load_config(path: ConfigFile | None, overrides: Sequence[str] = ()) -> Loade
         messages += explain(error, origin, told=problems.keys())
     if messages:
         raise ConfigError("\n".join(messages), hint)
-    return LoadedConfig(config, _document(config, written))
+    return LoadedConfig(config, _document(config, written, found))
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -162,6 +168,11 @@ class _Origin:
     lines: dict[Path_, int]
     overrides: Sequence[str]
 
+    def is_override(self, key: Path_) -> bool:
+        """The value of this key was given on the command line, alone or with the section around it."""
+        dotted = f"{'.'.join(map(str, key))}."
+        return any(dotted.startswith(f"{override.partition('=')[0]}.") for override in self.overrides)
+
     def __call__(self, key: Path_) -> str:
         dotted = ".".join(map(str, key))
         if any(override.startswith((f"{dotted}=", f"{dotted}.")) for override in self.overrides):
@@ -211,7 +222,11 @@ def _lines(node: yaml.Node | None, key: Path_ = ()) -> Iterator[tuple[Path_, int
 def _in_full(tree: dict[str, Any]) -> dict[str, Any]:
     """The sections that have to stand, and short forms written out: `verifier: name`, a list of them or of samplers,
     one formatter."""
-    tree = {**tree, "data": {} if tree.get("data") is None else tree["data"]}
+    data = {} if tree.get("data") is None else tree["data"]
+    if isinstance(data, dict) and data.get("input_path") not in (None, REQUIRED):
+        paths = data["input_path"] if isinstance(data["input_path"], list) else [data["input_path"]]
+        data = {**data, "input_path": [{"path": item} if isinstance(item, str) else item for item in paths]}
+    tree = {**tree, "data": data}
     sampler = tree.get("sampler")
     if isinstance(sampler, list):
         sampler = tree["sampler"] = {"type": MIXTURE, "members": sampler}
@@ -248,6 +263,8 @@ def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, dict[Path
         return tree, problems
 
     def value_of(match: re.Match[str]) -> str:
+        if match.group() == "$${":
+            return "${"
         name, fallback = match.group(1), match.group(3)
         if match.group(2) is None and name not in os.environ:
             problems[key] = f"{origin(key)}: the environment variable {name} is not set"
@@ -264,14 +281,17 @@ def _leaves(tree: Any, key: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
         yield key, tree
 
 
-def _document(config: Config, written: dict[str, Any]) -> dict[str, Any]:
-    """Every setting as plain data, references as they were written, literal secrets left out."""
-    return {name: _kept(getattr(config, name), written.get(name), (name,)) for name in Config.model_fields}
+def _document(config: Config, written: dict[str, Any], found: Mapping[Path_, Path]) -> dict[str, Any]:
+    """Every setting as plain data, references as they were written, literal secrets left out; files that were `found`
+    in a folder by a relative path as `RelativePath`."""
+    return {name: _kept(getattr(config, name), written.get(name), (name,), found) for name in Config.model_fields}
 
 
-def _kept(value: Any, written: Any, key: Path_) -> Any:
+def _kept(value: Any, written: Any, key: Path_, found: Mapping[Path_, Path]) -> Any:
     if isinstance(written, str) and "${" in written:
         return str(written)
+    if key in found:
+        return RelativePath(value, found[key])
     if isinstance(value, SecretStr):
         return _DEFAULT_API_KEY
     if _is_secret(key) and isinstance(value, str):
@@ -283,11 +303,11 @@ def _kept(value: Any, written: Any, key: Path_) -> Any:
         value = fields | getattr(value, "options", {})
     if isinstance(value, dict):
         source = written if isinstance(written, dict) else {}
-        return {name: _kept(item, source.get(name), (*key, name)) for name, item in value.items()}
+        return {name: _kept(item, source.get(name), (*key, name), found) for name, item in value.items()}
     if isinstance(value, list):
         items = written if isinstance(written, list) else [written]
         items = [*items, *[None] * len(value)]
-        return [_kept(item, items[index], (*key, index)) for index, item in enumerate(value)]
+        return [_kept(item, items[index], (*key, index), found) for index, item in enumerate(value)]
     return resolve_plain(value)
 
 

@@ -83,7 +83,7 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(Plain, _represent_text)
+_Dumper.add_multi_representer(str, _represent_text)
 
 
 def dump_yaml(value: Any) -> str:

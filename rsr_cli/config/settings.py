@@ -29,6 +29,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _an_empty_section_has_the_defaults(cls, value: Any) -> Any:
+        """`sampling:` with nothing below it is null in YAML."""
+        if not isinstance(value, dict):
+            return value
+        empty = {name for name, field in cls.model_fields.items() if isinstance(field.default, Settings | dict | list)}
+        return {name: item for name, item in value.items() if item is not None or name not in empty}
+
 
 class Component(Settings):
     """A section that names a plugin by `type` and hands it every other key as an option."""
@@ -279,7 +288,8 @@ class Config(Settings):
     sampling: Sampling = Sampling()
     sampler: SamplerSettings = SamplerSettings()
     verifier: VerifierSettings = VerifierSettings()
-    formatter: Annotated[list[FormatterSettings], Field(min_length=1)] = [FormatterSettings()]
+    formatter: list[FormatterSettings] = [FormatterSettings()]
+    """None of them ([]): nothing is written into train/, as for an evaluation."""
     guards: Guards = Guards()
     shard: Shard = Shard()
 

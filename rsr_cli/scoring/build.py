@@ -156,7 +156,9 @@ def _fingerprint(settings: VerifierSettings) -> str:
         ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
         parts = [(name, member.weight, member.pass_threshold) for name, member in _named(ensemble)]
         members = [_fingerprint(member) for member in member_settings(settings).values()]
-        return combined([settings.type, ensemble.combine, str(ensemble.seed), repr(parts), code, *members])
+        return combined(
+            [registry.identity(settings.type), ensemble.combine, str(ensemble.seed), repr(parts), code, *members]
+        )
     factory = registry.find("verifier", settings.type)
     left_out = getattr(factory, "no_verdict_change", ())
     kept: dict[str, Any] = {
@@ -165,4 +167,4 @@ def _fingerprint(settings: VerifierSettings) -> str:
     for name in getattr(factory, "file_options", ()):
         if kept.get(name):
             kept[name] = registry.file_digest(Path(kept[name]).expanduser())
-    return combined([settings.type, repr(sorted(kept.items())), code])
+    return combined([registry.identity(settings.type), repr(sorted(kept.items())), code])

@@ -102,7 +102,9 @@ def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int,
     marks: dict[str, dict[int, str]] = {}
     for name, item in zip(session.config.formatter_names(), session.config.formatter, strict=True):
         code = registry.code_digest("formatter", item.type)
-        marks[name] = {shard: fingerprint([item.type, item.options, code, inputs[shard]]) for shard in numbers}
+        marks[name] = {
+            shard: fingerprint([registry.identity(item.type), item.options, code, inputs[shard]]) for shard in numbers
+        }
     return marks
 
 

@@ -72,8 +72,14 @@ class Session:
         if not self.work_dir.config_path.exists():
             return {}
         saved = resolve_plain(load_yaml(self.work_dir.config_path.read_text(encoding="utf-8")))
-        changed = changed_keys(saved, self.loaded.document)
+        changed = changed_keys(saved, self.loaded.saved_in(self._folder))
         return {key: values for key, values in changed.items() if key.startswith(section)}
+
+    @property
+    def _folder(self) -> Path | None:
+        """That of the saved config, where it has a path."""
+        root = self.work_dir.root
+        return root.absolute() if isinstance(root, Path) else None
 
     def save_config(self) -> None:
         """Save the config if it has changed, and what changed in the history."""
@@ -83,7 +89,7 @@ class Session:
             if not changed:
                 return
             self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
-        write_text(self.work_dir.config_path, self.loaded.to_yaml())
+        write_text(self.work_dir.config_path, self.loaded.to_yaml(self._folder))
         self.save_state()
 
     @contextmanager
@@ -210,7 +216,7 @@ def settle(
         and not any(o.startswith("work_dir=") for o in overrides)
     ):
         raise InputError("no work dir is given", "name it with --work-dir (-w)")
-    loaded = load_config(config_file, overrides)
+    loaded = load_config(config_file, overrides, saved=config_path is None)
     if work_dir is None and loaded.config.work_dir is not None:
         work_dir = locate(loaded.config.work_dir)
     if work_dir is None and not may_create:
@@ -293,7 +299,10 @@ def blaming(formatter: Formatter, call: Callable[[Group], T], group: Group) -> T
 
 def formatters_fingerprint(config: Config) -> str:
     return fingerprint(
-        [[item.type, item.options, registry.code_digest("formatter", item.type)] for item in config.formatter]
+        [
+            [registry.identity(item.type), item.options, registry.code_digest("formatter", item.type)]
+            for item in config.formatter
+        ]
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rsr_cli.config.load import changed_keys, load_config
+from rsr_cli.config.load import changed_keys, load_config, without_secrets
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.errors import ConfigError
 
@@ -36,6 +36,7 @@ def test_what_is_dumped_is_read_back(tree: Any) -> None:
 def test_extra_params_survive_the_work_dir(params: dict[str, Any]) -> None:
     from tempfile import TemporaryDirectory
 
+    assume(without_secrets(params) == params and "${" not in str(params))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "c.yaml"
         path.write_text(dump_yaml({"data": {"input_path": "x"}, "sampler": {"extra_params": params}}), encoding="utf-8")
@@ -120,7 +121,6 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest
         (HEAD + "sampler: {top_p: 1.5}\n", "sampler.top_p"),
         (HEAD + "sampling: {max_rollouts: 0}\n", "sampling.max_rollouts"),
         (HEAD + "sampling: {max_rollouts: 1.5}\n", "sampling.max_rollouts"),
-        (HEAD + "formatter: []\n", "formatter"),
         (HEAD + "formatter: [{type: sft, name: a}, {type: dpo, name: a}]\n", "the name 'a' is given twice"),
         (HEAD + "formatter: [{type: sft, name: ../up}]\n", "formatter.0.name"),
         (HEAD + "data: {}\n", "'data' is given twice"),
@@ -197,3 +197,100 @@ def test_changed_keys() -> None:
 
 def test_plain_scalars_are_text_until_asked() -> None:
     assert load_yaml("a: 1e-5") == {"a": Plain("1e-5")}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("Use $${name} and $${1}", "Use ${name} and ${1}"),
+        ("$${A}${GIVEN}$${B:-x}", "${A}here${B:-x}"),
+        ("$$${GIVEN}", "$${GIVEN}"),
+        ("costs $5, $GIVEN, {x}, $$", "costs $5, $GIVEN, {x}, $$"),
+    ],
+)
+@pytest.mark.parametrize("by_override", [False, True])
+def test_a_doubled_dollar_is_a_literal_one_wherever_text_is(
+    written: str, read: str, by_override: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIVEN", "here")
+    places = ["data.preprocess.system_prompt", "sampler.extra_params.stop", "verifier.note"]
+    overrides = [f"{place}='{written}'" for place in places] if by_override else []
+    text = HEAD if by_override else (
+        f"data: {{input_path: in.jsonl, preprocess: {{system_prompt: '{written}'}}}}\n"
+        f"sampler: {{extra_params: {{stop: '{written}'}}}}\nverifier: {{type: math-rlvr, note: '{written}'}}\n"
+    )  # fmt: skip
+    first = load(tmp_path, text, *overrides)
+    again = load(tmp_path, first.to_yaml())
+    for loaded in (first, again):
+        config = loaded.config
+        assert config.data.preprocess.system_prompt == read
+        assert config.sampler.extra_params["stop"] == read
+        assert config.verifier.options["note"] == read
+    assert again.document == first.document
+
+
+@pytest.mark.parametrize(
+    "empty",
+    ["sampling:", "verifier:", "formatter:", "shard:", "sampler: {price: , extra_params: , members: }", "guards:"],
+)
+def test_a_section_left_empty_has_its_defaults(empty: str, tmp_path: Path) -> None:
+    assert load(tmp_path, f"{HEAD}{empty}\n").config == load(tmp_path, HEAD).config
+
+
+def test_no_formatter_is_a_choice(tmp_path: Path) -> None:
+    loaded = load(tmp_path, f"{HEAD}formatter: []\n")
+    assert loaded.config.formatter == [] == load(tmp_path, loaded.to_yaml()).config.formatter
+    assert load(tmp_path, HEAD, "formatter=[]").config.formatter == []
+
+
+def test_a_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of datasets or models links names to blobs without one."""
+    (tmp_path / "blob").write_text("def f(item): return item\n")
+    (tmp_path / "folder").mkdir()
+    for name, target in (("in.jsonl", "blob"), ("t.py", "blob"), ("Model-8B", "folder")):
+        (tmp_path / name).symlink_to(target)
+    text = "data: {input_path: in.jsonl, preprocess: {transform: 't.py:f'}}\nsampler: {model_path: Model-8B}\n"
+    monkeypatch.chdir("/")
+    config = load(tmp_path, text).config
+    assert config.data.input_path[0].path == str(tmp_path / "in.jsonl")
+    assert config.data.preprocess.transform == f"{tmp_path}/t.py:f"
+    assert config.sampler.model_path == str(tmp_path / "Model-8B")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_project_may_be_moved_with_its_work_dirs(
+    elsewhere: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, moved = tmp_path / "old", tmp_path / "new"
+    (project / "sub/w").mkdir(parents=True)
+    (project / "in.jsonl").write_text("")
+    (project / "v.py").write_text("")
+    outside = tmp_path / "outside.jsonl"
+    outside.write_text("")
+    (project / "c.yaml").write_text(
+        f"data: {{input_path: [in.jsonl, {{path: {outside}}}]}}\nverifier: {{type: 'v.py:V'}}\n"
+    )
+    monkeypatch.chdir(tmp_path if elsewhere else project)
+    text = load_config(project / "c.yaml").to_yaml(project / "sub/w")
+    assert str(project) not in text
+    (project / "sub/w/config.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    project.rename(moved)
+    (tmp_path / "v.py").write_text("a file of the same name where we are is not meant")
+    again = load_config(moved / "sub/w/config.yaml", saved=True)
+    assert [item.path for item in again.config.data.input_path] == [str(moved / "in.jsonl"), str(outside)]
+    assert again.config.verifier.type == f"{moved}/v.py:V"
+    assert again.to_yaml(moved / "sub/w").count("../../") == text.count("../../") == 2
+    given = load_config(moved / "sub/w/config.yaml", ["verifier.type=v.py:V"], saved=True)
+    assert given.config.verifier.type == f"{tmp_path}/v.py:V"
+    # The work dir alone is moved: its project may be where we are.
+    (moved / "sub/w").rename(tmp_path / "w")
+    monkeypatch.chdir(moved)
+    alone = load_config(tmp_path / "w/config.yaml", saved=True)
+    assert alone.config.verifier.type == f"{moved}/v.py:V"
+
+
+def test_a_work_dir_outside_the_project_has_full_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.jsonl").write_text("")
+    assert str(tmp_path / "in.jsonl") in load(tmp_path, HEAD).to_yaml(Path("/elsewhere/w"))

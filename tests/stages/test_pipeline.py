@@ -224,3 +224,41 @@ def test_without_a_work_dir_its_path_is_the_last_line(
     made = Path(outcome.stdout.splitlines()[-1].strip())
     assert made.parent == Path("output") and (made / "state.json").exists()
     assert rsr("run", "-w", made, "--json").exit_code == 0
+
+
+def test_without_formatters_nothing_is_written_and_all_is_drawn(
+    tmp_path: Path, rsr: Rsr, model_server: ModelServer
+) -> None:
+    config = write_config(
+        tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(5)), model_server.base_url, formatter=[]
+    )
+    outcome = rsr("run", config, "-w", tmp_path / "w")
+    assert outcome.exit_code == 0, outcome.stderr
+    valid = [row for row in rows(tmp_path / "w/rollout") if row["response"] is not None]
+    assert len(valid) == 5 * 8 == len(rows(tmp_path / "w/score"))
+    assert not list((tmp_path / "w").glob("train/*"))
+    assert "holds no rows" not in outcome.stderr
+    assert "up to date" in rsr("format", "-w", tmp_path / "w").stdout
+    # Training files later cost nothing more.
+    assert rsr("run", "-w", tmp_path / "w", "formatter=[sft]").exit_code == 0
+    assert len(rows(tmp_path / "w/rollout")) == len(valid) and rows(tmp_path / "w/train/sft")
+
+
+def test_a_project_that_was_moved_goes_on(
+    tmp_path: Path, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "old"
+    project.mkdir()
+    write_rows(project / "in.jsonl", sums(3))
+    (project / "t.py").write_text("def f(item): return item\n")
+    (project / "v.py").write_text("class V:\n    def verify(self, response, metadata): return 1.0\n")
+    config = write_config(
+        project / "c.yaml", "in.jsonl", model_server.base_url, verifier={"type": "v.py:V"}, formatter=["sft"]
+    )
+    monkeypatch.chdir(project)
+    assert rsr("run", config, "-w", "w", "data.preprocess.transform=t.py:f").exit_code == 0
+    monkeypatch.chdir(tmp_path)
+    project.rename(tmp_path / "new")
+    outcome = rsr("resume", "new/w")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.stdout.count("up to date") >= 5 and "warning" not in outcome.stderr.lower()

@@ -57,8 +57,10 @@ def _session(
 
 def _report(session: Session, results: list[StageResult], as_json: bool, *, told: bool) -> None:
     from rsr_cli.cli.tables import print_results
+    from rsr_cli.stages.hopeless import raise_if_for_nothing
 
     print_results(session.work_dir, results, as_json=as_json, name_work_dir=not told)
+    raise_if_for_nothing(session, results)
 
 
 def _over_shards(name: str, summary: str) -> Callable[..., None]:
@@ -222,12 +224,15 @@ def import_(
 
 def _dry_run(work_dir: Location | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:
     from rsr_cli.cli.tables import print_plan
+    from rsr_cli.stages.hopeless import refuse_hopeless
     from rsr_cli.stages.pipeline import most_it_can_spend
+    from rsr_cli.stages.prepare import Counts, read_dataset
     from rsr_cli.stages.session import check_components, settle
 
     config, overrides = split_arguments(arguments, config)
     loaded, _ = settle(work_dir, config, overrides, may_create=True)
     check_components(loaded.config)
+    refuse_hopeless(loaded.config, read_dataset(loaded.config, Counts()))
     print_plan(loaded, most_it_can_spend(loaded.config), as_json=as_json)
 
 

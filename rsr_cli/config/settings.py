@@ -265,7 +265,7 @@ class Guards(Settings):
     """Completions without a reply: empty, filtered, or nothing but thinking."""
     no_answer: Limits = Limits(warn=0.3, stop=0.8)
     """Replies in which the verifier finds no answer."""
-    unscored: Limits = Limits(warn=0.2)
+    unscored: Limits = Limits(warn=0.2, stop=0.5)
     """Replies that the verifier could not score."""
     no_pass: Limits = Limits(warn=0.95)
     """Scored replies that do not pass."""

@@ -35,6 +35,17 @@ class ScoredFormatter(BaseModel):
     reasoning: Literal["inline", "field", "drop"] = "inline"
     """The thinking, wherever it came: before the reply in think tags, in `reasoning_content`, or left out."""
 
+    @property
+    def makes_pairs(self) -> bool:
+        """Its rows hold two responses of a prompt."""
+        return False
+
+    def out_of_reach(self, lowest: float, highest: float) -> str | None:
+        """Why scores from `lowest` to `highest` can never give it what it asks for."""
+        if self.pass_threshold <= highest:
+            return None
+        return f"pass_threshold {self.pass_threshold:g} is above every score: they go from {lowest:g} to {highest:g}"
+
     def passed(self, group: Group) -> list[Candidate]:
         """The passing rollouts with different texts, best first, earlier first among equals."""
         return _distinct(item for item in self.by_score(group, best_first=True) if item[1] >= self.pass_threshold)
@@ -101,10 +112,14 @@ def pair_schema(messages: pa.DataType) -> pa.Schema:
 
 def widest_pair(better: list[Candidate], worse: list[Candidate]) -> tuple[Candidate, Candidate] | None:
     """The pair with different texts and the widest margin; None where no pair has one."""
+    # Of candidates in order of their scores, the widest pair holds the first of one side: if both firsts are one text,
+    # the other side of it is the next text.
+    firsts = [(chosen, rejected) for chosen in better[:1] for rejected in worse] + [
+        (chosen, rejected) for chosen in better[1:] for rejected in worse[:1]
+    ]
     pairs = [
         (chosen, rejected)
-        for chosen in better
-        for rejected in worse
+        for chosen, rejected in firsts
         if chosen[1] > rejected[1] and chosen[0].response.strip() != rejected[0].response.strip()
     ]
     return max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)

@@ -30,6 +30,13 @@ class BestOfN(Sft):
     def schema(self) -> pa.Schema:
         return super().schema if self.output == "best" else pair_schema(self.message_type)
 
+    @property
+    def makes_pairs(self) -> bool:
+        return self.output == "pairs"
+
+    def out_of_reach(self, lowest: float, highest: float) -> str | None:
+        return None  # it has no threshold
+
     def is_satisfied(self, group: Group) -> bool:
         return False
 

@@ -17,6 +17,17 @@ class Dpo(ScoredFormatter):
     def schema(self) -> pa.Schema:
         return pair_schema(self.message_type)
 
+    @property
+    def makes_pairs(self) -> bool:
+        return True
+
+    def out_of_reach(self, lowest: float, highest: float) -> str | None:
+        if self.fail_threshold < lowest:
+            return (
+                f"fail_threshold {self.fail_threshold:g} is below every score: they go from {lowest:g} to {highest:g}"
+            )
+        return super().out_of_reach(lowest, highest)
+
     def is_satisfied(self, group: Group) -> bool:
         return self._pair(group) is not None
 

@@ -22,6 +22,8 @@ _PROMPTS = 100
 """The least size of a window."""
 _LEAST = 50
 """The attempts that a guard must have seen before it judges."""
+_LEAST_UNSCORED = 30
+"""The verdicts that the guard on unknown ones must have seen: it judges while the loop waits for the first ones."""
 _LEAST_PROMPTS = 10
 """The prompts that these must be of."""
 _LEAST_TEXTS = 20
@@ -45,12 +47,19 @@ class Guards:
     """
 
     def __init__(
-        self, config: Config, passes: Callable[[float], bool], work_dir: str, warn: Callable[[str], None]
+        self,
+        config: Config,
+        passes: Callable[[float], bool],
+        work_dir: str,
+        warn: Callable[[str], None],
+        unscored_advice: Callable[[bool], str],
     ) -> None:
+        """`unscored_advice` says what to do about replies that can't be scored, some of which may have timed out."""
         self._config = config
         self._passes = passes
         self._work_dir = work_dir
         self._warn = warn
+        self._unscored_advice = unscored_advice
         self._in_flight = requests_in_flight(config)
         size = max(_PROMPTS, 2 * self._in_flight)
         self._attempts = Window(size)
@@ -77,7 +86,8 @@ class Guards:
         self._attempts.add(attempt.id, (found,) if found else (), begins=attempt.step == 0)
         self._judge_now_and_then()
 
-    def judged(self, attempt: Attempt, verdict: Verdict) -> None:
+    def judged(self, attempt: Attempt, verdict: Verdict, *, begins: bool | None = None) -> None:
+        """`begins` is true where prompts count that an earlier run has begun; else those count that this one begins."""
         found: list[str] = []
         if verdict.score is None:
             found.append("unscored")
@@ -86,13 +96,17 @@ class Guards:
             found.append("no_pass")
         if verdict.status == "no_answer" and not missing_reply(attempt):  # what has no reply is another guard's
             found.append("no_answer")
-        self._verdicts.add(attempt.id, found, begins=attempt.step == 0)
+        self._verdicts.add(attempt.id, found, begins=attempt.step == 0 if begins is None else begins)
         self._judge_now_and_then()
 
     async def watch(self) -> None:
         """Raises the GuardStop of the first guard that trips; returns never."""
         await self._tripped.wait()
         self.raise_if_tripped()
+
+    @property
+    def tripped(self) -> bool:
+        return self._stop is not None
 
     def raise_if_tripped(self) -> None:
         if self._stop is not None:
@@ -112,7 +126,7 @@ class Guards:
             ("errors", self._attempts, at_first),
             ("empty", self._attempts, at_first),
             ("no_answer", self._verdicts, at_first),
-            ("unscored", self._verdicts, _LEAST),
+            ("unscored", self._verdicts, _LEAST_UNSCORED),
             ("no_pass", self._verdicts, _LEAST),
             ("repeated", self._repeats, _LEAST),
         ]
@@ -173,7 +187,7 @@ class Guards:
                 return (
                     f"{of} the replies of the last {len(self._verdicts)} prompts can't be scored, the latest for "
                     f"{printable(self._latest['unscored'])[:200].rstrip('.')}",
-                    f"mend the verifier or metadata.answer; rsr verify -w {root} --retry-unknown scores them again",
+                    self._unscored_advice(self._latest["unscored"].startswith("timeout")),
                 )
             case "no_pass":
                 return (

@@ -23,6 +23,9 @@ from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
 from rsr_cli.sampling.queue import Ending, OpenGroup, Queue, expected_seconds
 from rsr_cli.types import Attempt, Completion, Group, Postponed, Sampler, Verdict
 
+_TRIAL, _WAITING = 50, 30
+"""Until so many verdicts are there, nothing is asked while so many answers wait for theirs: a verifier that can score
+nothing is noticed before much is drawn for it."""
 _COMPLETION_FIELDS = [item.name for item in fields(Completion)]
 
 
@@ -41,7 +44,10 @@ class Recorder(Protocol):
 
 
 class Watcher(Protocol):
-    """Is told what happens, as it happens. What it raises ends the run."""
+    """Is told what happens, as it happens. What it raises ends the run; once `tripped`, nothing more is asked."""
+
+    @property
+    def tripped(self) -> bool: ...
 
     def arrived(self, attempt: Attempt) -> None: ...
 
@@ -73,6 +79,8 @@ class Loop:
     _requests: int = 0
     _attempts: int = 0
     """Under way, as are the requests; with those that a later run will get."""
+    _being_judged: int = 0
+    _verdicts: int = 0
     _may_draw_ahead: bool = False
     """The window is full, or the input has ended: idle slots have nothing else to do."""
     _all_open: bool = False
@@ -159,7 +167,7 @@ class Loop:
 
     def _fill(self) -> None:
         """Give the free slots to the groups in the queue."""
-        while not self._stopping and (first := self._queue.first()) is not None:
+        while not self._stopping and not self.watcher.tripped and (first := self._queue.first()) is not None:
             opened, move = first
             certain = self._is_certain(move)
             ahead = bool(opened.pending) and not certain
@@ -167,6 +175,8 @@ class Loop:
                 # What it needs is about to be known.
                 self._queue.pop()
                 continue
+            if self._verdicts < _TRIAL and self._being_judged >= _WAITING:
+                return
             if self._requests >= self.sampler.capacity or (ahead and not self._may_draw_ahead):
                 return
             numbers = move.attempts if certain and self.sampler.together else move.attempts[:1]
@@ -276,7 +286,12 @@ class Loop:
         to_score = [n for n in numbers if n not in group.attempts or group.attempts[n].valid]
         if not to_score:
             return
-        verdicts = await self.scorer.score(group, to_score)
+        self._being_judged += len(to_score)
+        try:
+            verdicts = await self.scorer.score(group, to_score)
+        finally:
+            self._being_judged -= len(to_score)
+        self._verdicts += len(verdicts)
         group.verdicts.update(verdicts)
         self.recorder.verdicts(opened.shard, group, verdicts, compared=self.scorer.compares)
         for number, verdict in verdicts.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rsr_cli.config.load import is_secret
 from rsr_cli.config.settings import Config, VerifierSettings
 from rsr_cli.scoring.scorer import JudgeScorer, PoolScorer, Scorer, owed_numbers
 from rsr_cli.store.shards import combined
-from rsr_cli.types import Group, Verdict
+from rsr_cli.types import Group, Prompt, Verdict
 from rsr_cli.verifiers.ensemble import Ensemble, Member
 
 _ENSEMBLE = "ensemble"
@@ -122,6 +122,33 @@ def with_workers(settings: VerifierSettings) -> VerifierSettings:
     if settings.type == _ENSEMBLE:
         filled["members"] = [{**item, "workers": item.get("workers") or 1} for item in settings.options["members"]]
     return settings.model_copy(update=filled)
+
+
+def unscorable(settings: VerifierSettings) -> Callable[[Prompt], str | None]:
+    """Tells why no reply to a prompt can be scored; None where one can be, or where only trying shows it.
+
+    A verifier that knows says it by `cannot_score`; the members of an ensemble that can score do without the others.
+    """
+    members = [registry.build("verifier", item.type, item.options) for item in member_settings(settings).values()]
+    checks = [getattr(member, "cannot_score", None) for member in members]
+
+    def why(prompt: Prompt) -> str | None:
+        reasons = [None if check is None else check(prompt) for check in checks]
+        return None if None in reasons else reasons[0]
+
+    return why
+
+
+def score_range(settings: VerifierSettings) -> tuple[float, float] | None:
+    """The lowest and the highest score that the verifier can give; None where that is not known."""
+    made = registry.build("verifier", settings.type, settings.options)
+    if settings.type != _ENSEMBLE or made.score_range is not None:
+        return getattr(made, "score_range", None)
+    ranges = [score_range(member) for member in member_settings(settings).values()]
+    known = [item for item in ranges if item is not None]
+    if len(known) < len(ranges):
+        return None
+    return min(low for low, _ in known), max(high for _, high in known)
 
 
 def most_workers(settings: VerifierSettings) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -19,6 +19,7 @@ from rsr_cli.sampling.guards import Guards
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.scoring.build import ConfiguredScorer
+from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rules import group_rules, thresholds
@@ -50,7 +51,7 @@ class Drawing:
         self._rules = group_rules(session.config)
         self._budget = self._what_is_left(numbers)
         passes, _ = thresholds(session.config)
-        self._guards = Guards(session.config, passes, quote(str(session.work_dir.root)), session.progress.warn)
+        self._guards = guards(session, passes)
         self._reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._open: Counter[int] = Counter()
         self._drawn: Counter[str] = Counter()
@@ -174,6 +175,10 @@ class Drawing:
             self._task.part += 1 / self._rules.max_rollouts
         self._guards.arrived(attempt)
 
+    @property
+    def tripped(self) -> bool:
+        return self._guards.tripped
+
     def judged(self, attempt: Attempt, verdict: Verdict) -> None:
         self._guards.judged(attempt, verdict)
 
@@ -261,6 +266,13 @@ class Drawing:
             f"stopping: {self.counts['attempts']} attempts that arrived are kept, those in flight are cancelled; "
             "rsr resume goes on from here (again to leave at once)"
         )
+
+
+def guards(session: Session, passes: Callable[[float], bool], config: Config | None = None) -> Guards:
+    """Guards that warn as the session does, with the limits of its config or of the one that is given."""
+    root = quote(str(session.work_dir.root))
+    used = config or session.config
+    return Guards(used, passes, root, session.progress.warn, lambda late: unscored_advice(used, root, late=late))
 
 
 @contextmanager

@@ -20,7 +20,10 @@ from rsr_cli.types import Prompt
 def run(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> list[StageResult]:
     """prepare, sample, verify, format, analyze: the same as calling them one by one. The later ones are left for the
     next run where sample has to wait for answers that are made elsewhere."""
-    results = [prepare(session), sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed)]
+    results = [
+        prepare(session),
+        sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, will_be_verified=True),
+    ]
     if results[-1].postponed:
         return results
     return [*results, verify(session), format_(session), analyze(session)]

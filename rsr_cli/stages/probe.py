@@ -20,6 +20,7 @@ from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.drawing import Drawing, money
 from rsr_cli.stages.findings import Finding, Light, findings
 from rsr_cli.stages.forecast import Forecast, forecast
+from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.prepare import Counts, read_dataset
 from rsr_cli.stages.progress import Progress
 from rsr_cli.stages.rules import thresholds
@@ -75,6 +76,7 @@ def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *
     """Draw `attempts` for each of about `prompts` prompts, spread evenly over the work dir's data or the input."""
     config = loaded.config
     check_components(config)
+    refuse_hopeless(config, _prompts(loaded, work_dir, progress))
     chosen, total = spread(_prompts(loaded, work_dir, progress), prompts)
     with TemporaryDirectory(prefix="rsr-probe-") as folder:
         session = Session(

@@ -13,17 +13,23 @@ from rsr_cli.config.settings import Config, SamplerSettings
 from rsr_cli.errors import BackendError, WorkDirError, printable
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.drawing import Drawing, is_closed
+from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.rules import group_rules
 from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.store import shards
-from rsr_cli.store.groups import MARK_KEY, score_mark
+from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
 from rsr_cli.store.tally import most_common_errors, tally, tally_journal
 from rsr_cli.store.work_dir import WorkDir
 
 
-def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> StageResult:
-    """Draw what is missing in every shard; `retry_errors` also asks again for the attempts that failed for good."""
+def sample(
+    session: Session, *, retry_errors: bool = False, allow_mixed: bool = False, will_be_verified: bool = False
+) -> StageResult:
+    """Draw what is missing in every shard; `retry_errors` also asks again for the attempts that failed for good.
+
+    Raises UsageError before the first request where verdicts are wanted and none can be given.
+    """
     config, work_dir = session.config, session.work_dir
     numbers = session.require_data()
     mark = sample_fingerprint(config, work_dir, numbers)
@@ -32,13 +38,15 @@ def sample(session: Session, *, retry_errors: bool = False, allow_mixed: bool = 
         return StageResult("sample", skipped=True, counts=record.counts | {"new_attempts": 0})
     identity = _identity(config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
+    verifier = _verifier(config)
+    if verifier is not None or will_be_verified:
+        refuse_hopeless(config, (prompt for n in numbers for prompt in read_prompts(work_dir.data(n))))
     if record.fingerprint != mark or retry_errors:
         record.shards_done = []
     record.retry_errors |= retry_errors
     with session.running("sample", mark) as result:
         session.state.sampled_with = identity
         session.save_state()
-        verifier = _verifier(config)
         if verifier is not None:
             stale = [n for n in numbers if _is_stale(work_dir, n, verifier)]
             if stale:
@@ -110,6 +118,8 @@ def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
         kinds.update(most_common_errors(session.work_dir.rollout(shard)))
     told = "; ".join(f"{count} x {printable(error)[:200].rstrip('.')}" for error, count in kinds.most_common(3))
     hint = f"rsr sample -w {quote(str(session.work_dir.root))} --retry-errors asks for them again"
+    if set(counts["end_reasons"]) <= {"early_stop", "max_rollouts"}:
+        hint = "Every prompt has what it needs without them"
     if counts["errors"] == counts["attempts"]:
         raise BackendError(f"every one of {counts['attempts']} attempts failed: {told}", hint)
     session.progress.warn(f"{counts['errors']} of {counts['attempts']} attempts failed for good: {told}. {hint}")

@@ -8,15 +8,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from functools import partial
+from shlex import quote
 from typing import Any
 
 import pyarrow.compute as pc
 
-from rsr_cli.config.settings import Config
+from rsr_cli.config.settings import Config, Limits
+from rsr_cli.config.settings import Guards as GuardLimits
 from rsr_cli.errors import first_error
+from rsr_cli.sampling.guards import Guards
 from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verifier_fingerprint, with_workers
+from rsr_cli.stages.drawing import guards
+from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
+from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.groups import is_scored, read_rescored, score_mark
@@ -113,7 +119,8 @@ def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_u
         if session.executor == "ray":
             session.progress.say(f"verify: {config.verifier.type} works from here, and not on the nodes of the cluster")
         with closing(Recorder(work_dir, verifier)) as recorder:
-            scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task)
+            guard = None if is_rule(config.verifier) else _guard(session)
+            scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard)
             run_interruptible(
                 scoring.score(ConfiguredScorer(config, work_dir.cache), numbers, changes),
                 lambda: session.progress.say("stopping: the verdicts so far are kept"),
@@ -130,7 +137,7 @@ def score_shard(
     """
     changes, task = Changes(), Task("verify", None)
     with closing(Recorder(work_dir, verifier)) as recorder:
-        scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task)
+        scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, None)
         try:
             asyncio.run(scoring.score(ConfiguredScorer(config), [shard], changes))
         except BaseExceptionGroup as errors:
@@ -162,6 +169,7 @@ class _Scoring:
     retry_unknown: bool
     recorder: Recorder
     task: Task
+    guards: Guards | None
 
     async def score(self, scorer: ConfiguredScorer, numbers: Sequence[int], changes: Changes) -> None:
         """Score these shards; what has changed since the last scoring goes into `changes`."""
@@ -183,6 +191,11 @@ class _Scoring:
             self.recorder.verdicts(shard, group, verdicts, compared=scorer.compares)
             self.task.advance(len(verdicts))
             changes.compare(group.prompt, before, verdicts)
+            if self.guards is not None:
+                for number, verdict in verdicts.items():
+                    if number in group.attempts:
+                        self.guards.judged(group.attempts[number], verdict, begins=True)
+                self.guards.raise_if_tripped()
 
         async with asyncio.TaskGroup() as tasks:
             for group, before in groups:
@@ -195,6 +208,15 @@ class _Scoring:
                     await asyncio.sleep(0)  # signals and the flusher have their turn
         await asyncio.to_thread(self.recorder.close_scores, shard)
         return changes
+
+
+def _guard(session: Session) -> Guards:
+    """The guard on replies that can't be scored, alone: nothing is drawn here that others could spare. It is for those
+    that ask a model: a rule that fails costs nothing but time."""
+    limits = {name: Limits() for name in GuardLimits.model_fields} | {"unscored": session.config.guards.unscored}
+    config = session.config.model_copy(update={"guards": GuardLimits(**limits)})
+    passes, _ = thresholds(config)
+    return guards(session, passes, config)
 
 
 @asynccontextmanager
@@ -234,9 +256,11 @@ def _warn_of_unknown(session: Session, numbers: list[int], counts: dict[str, Any
             for row in batch.filter(pc.is_null(batch["score"])).to_pylist():
                 reasons[f"{row['status']}: {(row['explanation'] or 'no reason given')[:150]}"] += 1
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    advice = unscored_advice(session.config, quote(str(session.work_dir.root)), late=bool(counts["timeout"]))
     session.progress.warn(
         f"{counts['timeout'] + counts['error']} of {counts['rollouts']} rollouts could not be scored ({told}). "
-        "They count as unknown, not as wrong; rsr verify --retry-unknown asks again"
+        "They count as unknown, not as wrong. "
+        f"What to do: {advice}"
     )
 
 

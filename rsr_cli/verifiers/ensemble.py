@@ -40,6 +40,11 @@ class Ensemble(BaseModel):
     """Decides votes in which no two members agree."""
 
     @property
+    def score_range(self) -> tuple[float, float] | None:
+        """None where it is that of the members."""
+        return None if self.combine in ("weighted", "min") else (0.0, 1.0)
+
+    @property
     def compares(self) -> bool:
         """A verdict depends on the other rollouts of its group."""
         return self.combine in ("mean", "majority_vote")

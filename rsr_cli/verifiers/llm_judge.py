@@ -23,6 +23,7 @@ from rsr_cli.verifiers.judging.pairs import BothOrders, Choice, Comparison, majo
 from rsr_cli.verifiers.judging.prompts import RenderError, Rubric
 
 _LONGEST_EXPLANATION = 300
+_NO_REFERENCE = "no metadata.reference to compare with"
 _MATERIAL = ("question", "messages", "reference", "answer", "criteria")
 
 
@@ -41,6 +42,8 @@ class LlmJudge(LlmOptions):
 
     file_options: ClassVar[frozenset[str]] = frozenset({"template"})
     """Options that name a file whose content can change a verdict."""
+
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     mode: Literal["absolute", "pairwise"] = "absolute"
     against: Literal["reference", "others"] = "reference"
@@ -90,6 +93,17 @@ class LlmJudge(LlmOptions):
     @property
     def compares(self) -> bool:
         return self.mode == "pairwise" and self.against == "others"
+
+    def cannot_score(self, prompt: Prompt) -> str | None:
+        """Why no reply to this prompt can be scored."""
+        if self.mode == "pairwise" and self.against == "reference" and self._reference(prompt) is None:
+            return _NO_REFERENCE
+        names = ("reply_a", "reply_b") if self.mode == "pairwise" else ("reply",)
+        try:
+            self._render(prompt, dict.fromkeys(names, "a reply"), "")
+        except RenderError as error:
+            return str(error)
+        return None
 
     @property
     def reply_schema(self) -> dict[str, Any]:
@@ -141,7 +155,7 @@ class LlmJudge(LlmOptions):
     async def _against_reference(self, prompt: Prompt, replies: Sequence[str]) -> list[Verdict]:
         reference = self._reference(prompt)
         if reference is None:
-            return [Verdict.unknown("error", "no metadata.reference to compare with")] * len(replies)
+            return [Verdict.unknown("error", _NO_REFERENCE)] * len(replies)
         compared = await all_of(self._compare(prompt, reply, reference) for reply in replies)
         return [_share_won([Comparison("reference", votes)]) for votes in compared]
 

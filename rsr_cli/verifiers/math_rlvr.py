@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rsr_cli.reply import final_reply
-from rsr_cli.types import Verdict
+from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.answers import symbolic
 from rsr_cli.verifiers.answers.equality import Comparison
 from rsr_cli.verifiers.answers.evaluation import FLOAT_NOISE
 from rsr_cli.verifiers.answers.stated_answer import FoundAnswer, stated_answer
 
+_NO_GOLD = "no gold answer in metadata.answer"
 MOST_SHOWN = 1_000
 """Characters of an extracted answer that are kept."""
 
@@ -33,11 +34,17 @@ class MathRlvr(BaseModel):
     """Relative difference up to which two numbers are equal. The default covers what a float prints; above it, whole
     numbers may differ as well."""
 
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def cannot_score(self, prompt: Prompt) -> str | None:
+        """Why no reply to this prompt can be scored."""
+        return None if _golds(prompt.metadata.get("answer")) else _NO_GOLD
+
     def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
         """Score 1.0 or 0.0; `no_answer` where the reply states none, `error` where there is no gold to compare with."""
         golds = _golds(metadata.get("answer"))
         if not golds:
-            return Verdict.unknown("error", "no gold answer in metadata.answer")
+            return Verdict.unknown("error", _NO_GOLD)
         reply = final_reply(response)
         stated = stated_answer(reply) if reply else None
         if stated is None:
@@ -71,7 +78,7 @@ def _accepted(comparison: Comparison, stated: FoundAnswer, gold: str) -> str | N
 
 def _golds(answer: Any) -> list[str]:
     """The golds as text; a gold may hold its working before #### or stand in a box."""
-    if answer is None:
+    if answer is None or isinstance(answer, dict):
         return []
     if isinstance(answer, list | tuple | set):
         return [gold for item in answer for gold in _golds(item)]

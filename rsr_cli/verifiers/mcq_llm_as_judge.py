@@ -40,6 +40,12 @@ class McqLlmAsJudge(LlmOptions):
         default_factory=lambda: Rubric(prompts.EXTRACTION, ("messages", "options", "reply"), ("reply",))
     )
 
+    score_range: ClassVar[tuple[float, float]] = McqRlvr.score_range
+
+    def cannot_score(self, prompt: Prompt) -> str | None:
+        """Why no reply to this prompt can be scored."""
+        return self._rules.cannot_score(prompt)
+
     @property
     def reply_schema(self) -> dict[str, Any]:
         return {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from rsr_cli.reply import final_reply
-from rsr_cli.types import Verdict
+from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.answers.boxed import last_boxes
 from rsr_cli.verifiers.answers.choice import stated_choice
 
@@ -27,12 +27,19 @@ class McqRlvr(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    score_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    def cannot_score(self, prompt: Prompt) -> str | None:
+        """Why no reply to this prompt can be scored."""
+        metadata = prompt.metadata
+        return None if _gold_letters(metadata.get("answer"), _options(metadata.get("options"))) else _no_gold(metadata)
+
     def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
         """Score 1.0 or 0.0; `no_answer` where no option is chosen, `error` where the gold is no letter or option."""
         options = _options(metadata.get("options"))
         gold = _gold_letters(metadata.get("answer"), options)
         if not gold:
-            return Verdict.unknown("error", "no gold letter in metadata.answer")
+            return Verdict.unknown("error", _no_gold(metadata))
         reply = final_reply(response)
         if not reply:
             return Verdict.no_answer()
@@ -41,6 +48,14 @@ class McqRlvr(BaseModel):
             return Verdict.no_answer("no option is chosen" if choice else None)
         right = choice.letters == gold and not choice.either
         return Verdict(float(right), "scored", choice.shown)
+
+
+def _no_gold(metadata: Mapping[str, Any]) -> str:
+    if metadata.get("answer") in (None, "", []):
+        return "no gold letter in metadata.answer"
+    known = bool(metadata.get("options"))
+    lacks = "it is none of metadata.options" if known else "there are no metadata.options to find it in"
+    return f"no gold letter in metadata.answer: {lacks}"
 
 
 def _options(options: Any) -> dict[str, str]:

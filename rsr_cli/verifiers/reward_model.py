@@ -84,6 +84,10 @@ class RewardModel(BaseModel):
         self._check()
         self._source = self._make_source()
 
+    @property
+    def score_range(self) -> tuple[float, float] | None:
+        return (0.0, 1.0) if self.activation in ("sigmoid", "softmax") else None
+
     async def __aenter__(self) -> RewardModel:
         """Loads the model, where it runs in this process. Raises ConfigError."""
         await self._source.__aenter__()

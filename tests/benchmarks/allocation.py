@@ -71,6 +71,7 @@ class World:
     budget: Budget
     capacity: int = 32
     together: bool = False
+    tripped: bool = False
     compares: bool = False
     curve: Curve = field(default_factory=list)
     passes: Counter[str] = field(default_factory=Counter)

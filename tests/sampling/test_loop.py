@@ -30,6 +30,7 @@ class World:
     most_open: int = 0
     capacity: int = 100
     together: bool = False
+    tripped: bool = False
     cancelled: list[tuple[str, int]] = field(default_factory=list)
     delays: dict[tuple[str, int], float] = field(default_factory=dict)
 

@@ -73,7 +73,7 @@ def test_wasted_run_pass_rates_are_kept_where_nothing_passes(
     inputs = write_rows(tmp_path / "in.jsonl", sums(25))
     config = write_config(tmp_path / "c.yaml", inputs, model_server.base_url, sampling={"max_rollouts": 4})
     outcome = rsr("run", config, "-w", tmp_path / "w")
-    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.exit_code == 3 and "no training row was written for the 25 prompts" in outcome.stderr
     assert outcome.stderr.count("of the scored replies of the last 25 prompts do not pass") == 1
     attempts, verdicts = rows(tmp_path / "w/rollout"), rows(tmp_path / "w/score")
     assert len(attempts) == HUNDRED, "so the warning came within a hundred completions"
@@ -126,7 +126,7 @@ def test_a_server_that_ignores_temperature_and_seed_is_told_of_once(
 ) -> None:
     model_server.scenario.reply = lambda ask: Reply(f"To {ask.prompt} I always say that it is \\boxed{{{ask.prompt}}}")
     outcome = rsr("run", config, "-w", tmp_path / "w", "sampling.early_stop=false", "sampling.max_rollouts=4")
-    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.exit_code == 3 and "no training row was written" in outcome.stderr
     assert outcome.stderr.count("repeat an earlier one word for word") == 1
     assert "sampler.temperature=0.7 and sampling.seed=1" in outcome.stderr
 
@@ -139,7 +139,7 @@ def test_attempts_that_fail_stop_the_run_and_are_asked_again_once_mended(
         prompt["messages"][0]["content"] += " Take your time." * 20 * (index % 4 > 0)
     config = write_config(
         tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", prompts), model_server.base_url,
-        sampling={"max_steps": 1, "max_rollouts": 1}, shard={"size": 1000},
+        sampling={"max_steps": 1, "max_rollouts": 1}, formatter=[{"type": "sft"}], shard={"size": 1000},
     )  # fmt: skip
     model_server.scenario.context_chars = 200
     outcome = rsr("run", config, "-w", tmp_path / "w")
@@ -173,7 +173,7 @@ def test_a_guard_that_is_off_says_nothing(tmp_path: Path, rsr: Rsr, model_server
         sampling={"max_steps": 1}, guards={"truncation": {"warn": None, "stop": None}},
     )  # fmt: skip
     outcome = rsr("run", config, "-w", tmp_path / "w")
-    assert outcome.exit_code == 0, outcome.stderr
+    assert outcome.exit_code == 3 and "no attempt for the 60 prompts is a rollout" in outcome.stderr
     assert "were cut" not in outcome.stderr
 
 
@@ -202,7 +202,7 @@ def test_a_healthy_run_whose_tail_is_all_truncated_is_left_alone(
 def guards(tmp_path: Path, warnings: list[str], *overrides: str) -> Guards:
     inputs = write_rows(tmp_path / "in.jsonl", sums(1))
     config = load_config(None, [f"data.input_path={inputs}", *overrides]).config
-    return Guards(config, lambda score: score >= 1.0, "w", warnings.append)
+    return Guards(config, lambda score: score >= 1.0, "w", warnings.append, lambda late: "change the verifier")
 
 
 def attempt(index: int, finish_reason: str = "stop", **fields: Any) -> Attempt:
@@ -255,13 +255,23 @@ def test_bare_answers_may_repeat(tmp_path: Path) -> None:
     assert not warnings
 
 
-def test_verdicts_that_are_unknown_are_told_with_their_reason(tmp_path: Path) -> None:
+def test_verdicts_that_are_unknown_stop_the_run_with_their_reason(tmp_path: Path) -> None:
+    watching = guards(tmp_path, [])
+    for index in range(40):
+        watching.judged(attempt(index), Verdict.unknown("error", "KeyError: \x1b[31m'gold'"))
+    with pytest.raises(GuardStop) as stop:
+        watching.raise_if_tripped()
+    assert "100% of the replies" in stop.value.message and "\\x1b[31m'gold'" in stop.value.message
+    assert stop.value.hint and stop.value.hint.startswith("change the verifier")
+
+
+def test_a_third_of_unknown_verdicts_is_only_told(tmp_path: Path) -> None:
     warnings: list[str] = []
     watching = guards(tmp_path, warnings)
-    for index in range(60):
-        watching.judged(attempt(index), Verdict.unknown("error", "KeyError: \x1b[31m'gold'"))
-    [warning] = warnings
-    assert "100% of the replies" in warning and "\\x1b[31m'gold'" in warning and "\x1b" not in warning
+    for index in range(300):
+        watching.judged(attempt(index), Verdict(1.0) if index % 3 else Verdict.unknown("timeout", "too slow"))
+    watching.raise_if_tripped()
+    assert len(warnings) == 1 and "can't be scored" in warnings[0]
 
 
 @pytest.mark.parametrize(

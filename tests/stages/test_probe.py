@@ -133,8 +133,8 @@ def test_what_is_wrong_is_told_with_what_to_change(
     assert change in finding["change"]
 
 
-def test_golds_that_the_verifier_cannot_use_make_it_red(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
-    prompts = [row | {"metadata": {}} for row in sums(20)]
+def test_rules_that_mostly_lack_a_gold_make_it_red(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    prompts = [row | {"metadata": {}} for row in sums(19)] + sums(20)[19:]
     config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", prompts), model_server.base_url)
     assert lights(probed(rsr, config, exit_code=3))["unscored"] == "red"
 

@@ -1,7 +1,8 @@
 """A pool of worker processes that may hang, crash or eat memory without harm to anyone else's task.
 
 One thread per worker hands it batches and watches it. A task over the time limit has its worker killed and replaced;
-what stood behind it in the batch goes back to the queue and is not charged.
+what stood behind it in the batch goes back to the queue and is not charged. A task whose worker was killed from outside
+(for want of memory, say) is scored once more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 import time
 from collections import deque
@@ -20,7 +22,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any
 
-from rsr_cli.errors import PluginError
+from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.executors.worker import Ready, Results, WorkerSpec, serve
 from rsr_cli.types import Verdict
 
@@ -29,6 +31,10 @@ CONTEXT = multiprocessing.get_context("spawn")
 START_LIMIT_S = 300.0
 MOST_IN_BATCH = 64
 MOST_BYTES_IN_BATCH = 1 << 18
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM)
+_NO_ROOM = (
+    "close other programs, raise the limits (ulimit -n, ulimit -u) or set fewer verifier.workers; rsr resume goes on"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +42,8 @@ class _Task:
     payload: bytes
     future: Future[Verdict] = field(default_factory=Future)
     started: bool = False
+    tried_again: bool = False
+    """Its worker was killed from outside once."""
 
     def start(self) -> bool:
         """False where the caller has cancelled it; a task that was requeued is running already."""
@@ -49,7 +57,8 @@ class ProcessPool:
 
     `verifier` is (name, options), built in each worker by the registry. `time_limit` is in seconds of wall time for
     one reply, `memory_limit_mb` in MiB of address space beyond what a worker starts with. Workers start at the first
-    submit. A verifier that can't be built is a PluginError from `submit` or from the futures that wait.
+    submit. A verifier that can't be built is a PluginError from `submit` or from the futures that wait, a worker that
+    the system has no room for an RsrError.
     """
 
     def __init__(
@@ -62,7 +71,7 @@ class ProcessPool:
         self._waiting: deque[_Task] = deque()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
-        self._failure: PluginError | None = None
+        self._failure: RsrError | None = None
         self._closed = False
 
     def submit(self, response: str, metadata: dict[str, Any]) -> Future[Verdict]:
@@ -112,12 +121,18 @@ class ProcessPool:
     def _start_threads(self) -> None:
         for number in range(self._size):
             thread = threading.Thread(target=self._tend_worker, name=f"verify-{number}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                if self._threads:
+                    return  # those that could be started do the work
+                raise RsrError(f"no thread can be started for the verifier: {error}", _NO_ROOM) from error
             self._threads.append(thread)
-            thread.start()
 
     def _tend_worker(self) -> None:
         """Keep one worker busy until the pool is closed or broken."""
         worker: _Worker | None = None
+        batch: list[_Task] = []
         try:
             while batch := self._next_batch():
                 worker = worker or _Worker(self._spec)
@@ -126,8 +141,12 @@ class ProcessPool:
                     worker.kill()
                     worker = None
                 self._put_back(outcome.unfinished)
-        except PluginError as failure:
+        except RsrError as failure:
             self._break(failure, batch)
+        except BaseException as error:
+            # Whoever waits for these tasks would wait for ever for a thread that has ended without a word.
+            reason = f"{type(error).__name__}: {error}"
+            self._break(RsrError(f"the worker of the verifier {self._spec.name} failed: {reason}"), batch)
         finally:
             if worker:
                 worker.kill()
@@ -162,15 +181,16 @@ class ProcessPool:
             self._waiting.extendleft(reversed(tasks))
             self._changed.notify_all()
 
-    def _break(self, failure: PluginError, batch: list[_Task]) -> None:
-        """The verifier can't be built: say so to everyone who waits, and to everyone who comes."""
+    def _break(self, failure: RsrError, batch: list[_Task]) -> None:
+        """No worker can be had: say so to everyone who waits, and to everyone who comes."""
         with self._changed:
             self._failure = self._failure or failure
             waiting = [task for task in self._waiting if task.start()]
             self._waiting.clear()
             self._changed.notify_all()
         for task in [*batch, *waiting]:
-            task.future.set_exception(failure)
+            if not task.future.done():
+                task.future.set_exception(failure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +203,15 @@ class _Worker:
     """The parent's handle on one process. Raises PluginError where the verifier can't be built in it."""
 
     def __init__(self, spec: WorkerSpec) -> None:
-        self._connection, theirs = CONTEXT.Pipe()
-        self._progress = CONTEXT.RawArray("d", 2)
-        self._process: SpawnProcess = CONTEXT.Process(target=serve, args=(theirs, self._progress, spec), daemon=True)
         try:
-            self._process.start()
+            self._connection, theirs = CONTEXT.Pipe()
+            with theirs:
+                self._progress = CONTEXT.RawArray("d", 2)
+                arguments = (theirs, self._progress, spec)
+                self._process: SpawnProcess = CONTEXT.Process(target=serve, args=arguments, daemon=True)
+                self._process.start()
         except OSError as error:
-            raise PluginError(f"verifier.type: no process can be started for {spec.name}: {error}") from error
-        theirs.close()
+            raise RsrError(f"no process can be started for the verifier {spec.name}: {error}", _NO_ROOM) from error
         ready = None
         with contextlib.suppress(EOFError, OSError):
             if self._connection.poll(START_LIMIT_S):
@@ -221,8 +242,12 @@ class _Worker:
                     return self._charge(batch, done, late, verdict)
         except (EOFError, OSError):
             self._process.join(5)
+            running = int(self._progress[0])
+            if self._process.exitcode in _KILLED and running >= done and not batch[running].tried_again:
+                batch[running].tried_again = True
+                return _Outcome(batch[done:], worker_gone=True)
             ended = f"the verifier's process ended with {self._process.exitcode}"
-            return self._charge(batch, done, int(self._progress[0]), Verdict.unknown("error", ended))
+            return self._charge(batch, done, running, Verdict.unknown("error", ended))
         return _Outcome([], worker_gone=False)
 
     def kill(self) -> None:

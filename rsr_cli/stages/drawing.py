@@ -263,8 +263,8 @@ class Drawing:
 
     def _say_stopping(self) -> None:
         self._session.progress.say(
-            f"stopping: {self.counts['attempts']} attempts that arrived are kept, those in flight are cancelled; "
-            "rsr resume goes on from here (again to leave at once)"
+            self._recorder.flushed(f"stopping: {self.counts['attempts']} attempts that arrived are kept")
+            + ", those in flight are cancelled; rsr resume goes on from here (again to leave at once)"
         )
 
 

@@ -49,6 +49,7 @@ async def _supervise(work: Coroutine[Any, Any, None], on_signal: Callable[[], No
         on_signal()
         task.cancel()
 
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
         loop.add_signal_handler(number, handle, number)
     try:
@@ -59,8 +60,10 @@ async def _supervise(work: Coroutine[Any, Any, None], on_signal: Callable[[], No
     except BaseExceptionGroup as errors:
         raise first_error(errors) from None
     finally:
-        for number in _SIGNALS:
+        # The loop would leave the defaults behind, which end the process before its files are closed.
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, _leave if received else handler)
     if received:
         raise Interrupted(received[0])
 

@@ -123,7 +123,7 @@ def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_u
             scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard)
             run_interruptible(
                 scoring.score(ConfiguredScorer(config, work_dir.cache), numbers, changes),
-                lambda: session.progress.say("stopping: the verdicts so far are kept"),
+                lambda: session.progress.say(recorder.flushed("stopping: the verdicts so far are kept")),
             )
     return changes
 

@@ -81,6 +81,14 @@ class Recorder:
                 self._failure = error
                 raise
 
+    def flushed(self, claim: str) -> str:
+        """`claim`, which is about what was recorded, once it is on the disk; else that it is not."""
+        try:
+            self.flush()
+        except (OSError, WorkDirError) as error:
+            return f"stopping: what was recorded last could not be written ({error})"
+        return claim
+
     def close(self) -> None:
         """Flush, and leave the journals as they are for a later run to go on from."""
         if self._failure is None:

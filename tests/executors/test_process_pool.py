@@ -8,14 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rsr_cli.errors import PluginError
-from rsr_cli.executors import worker
+from rsr_cli.errors import PluginError, RsrError
+from rsr_cli.executors import process_pool, worker
 from rsr_cli.executors.process_pool import ProcessPool
 from rsr_cli.types import Verdict
 
@@ -129,15 +130,50 @@ def test_a_verifier_that_cannot_be_built_is_the_callers_error(
         pool.submit("1", {})
 
 
-def test_a_worker_killed_from_outside_costs_one_task_at_most(make_pool: Make) -> None:
+def worker_of(pool: ProcessPool) -> int:
+    return int(pool.submit("pid", {}).result().extracted_answer or "")
+
+
+def test_a_task_whose_worker_is_killed_from_outside_is_scored_once_more(make_pool: Make) -> None:
     pool = make_pool(workers=1, time_limit=10)
-    pid = int(pool.submit("pid", {}).result().extracted_answer or "")
-    slow = pool.submit("sleep", {"seconds": 5})
+    pid = worker_of(pool)
+    slow = pool.submit("sleep", {"seconds": 0.5})
     behind = [pool.submit("1", {}) for _ in range(5)]
-    time.sleep(0.3)
+    time.sleep(0.2)
     os.kill(pid, signal.SIGKILL)
-    assert slow.result().status == "error"
-    assert all(future.result().score == 1.0 for future in behind)
+    assert slow.result(timeout=20).score == 1.0
+    assert all(future.result(timeout=20).score == 1.0 for future in behind)
+
+
+def test_a_task_that_gets_its_worker_killed_each_time_is_unknown(make_pool: Make) -> None:
+    pool = make_pool(workers=1, time_limit=10)
+    suicide = pool.submit("return", {"value": "os.kill(os.getpid(), 9)"})
+    behind = pool.submit("1", {})
+    verdict = suicide.result(timeout=20)
+    assert (verdict.status, verdict.score) == ("error", None) and "-9" in (verdict.explanation or "")
+    assert behind.result(timeout=20).score == 1.0
+
+
+@pytest.mark.parametrize("what", ["Pipe", "RawArray", "Process", "thread"])
+def test_what_the_system_has_no_room_for_is_said_and_not_waited_for(
+    what: str, make_pool: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError("can't start new thread") if what == "thread" else OSError(24, "Too many open files")
+
+    place = (threading.Thread, "start") if what == "thread" else (process_pool.CONTEXT, what)
+    monkeypatch.setattr(*place, refuse)
+    pool = make_pool(workers=2)
+    with pytest.raises(RsrError, match=r"Too many open files|can't start new thread") as told:
+        pool.submit("1", {}).result(timeout=20)
+    assert told.value.exit_code == 1 and "ulimit" in (told.value.hint or "")
+
+
+def test_a_fault_of_ours_beside_a_worker_ends_the_wait_too(make_pool: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_pool._Worker, "run", lambda *arguments: [][0])
+    pool = make_pool(workers=1)
+    with pytest.raises(RsrError, match="IndexError"):
+        pool.submit("1", {}).result(timeout=20)
 
 
 def test_workers_make_room_after_many_tasks(make_pool: Make) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from rsr_cli.errors import WorkDirError
+from rsr_cli.errors import RsrError, WorkDirError
 from rsr_cli.store import shards
-from rsr_cli.store.journal import decode, has_journal, open_journal, records, remove_journal
+from rsr_cli.store.journal import has_journal, open_journal, records, remove_journal
+from rsr_cli.store.journal_lines import decode
 from rsr_cli.store.judged import (
     RESPONSE_DIGEST,
     UNSTAMPED,
@@ -90,16 +91,18 @@ def is_scored(work_dir: WorkDir, shard: int, mark: str) -> bool:
     )
 
 
-def write_scores(work_dir: WorkDir, shard: int, mark: str) -> None:
-    """Write the verdicts of this mark on a shard, from Parquet and journal; then remove the journal."""
-    _write_scores(work_dir, shard, mark)
+def write_scores(work_dir: WorkDir, shard: int, mark: str, *, lines: int = 0) -> None:
+    """Write the verdicts of this mark on a shard, from Parquet and journal; then remove the journal, which is to hold
+    at least so many `lines`."""
+    _write_scores(work_dir, shard, mark, lines)
     remove_journal(work_dir.score_journal(shard))
 
 
-def _write_scores(work_dir: WorkDir, shard: int, mark: str) -> None:
+def _write_scores(work_dir: WorkDir, shard: int, mark: str, lines: int = 0) -> None:
     keys = {MARK_KEY: mark, ROLLOUTS_KEY: work_dir.rollouts_digest(shard)}
     attempts = _rollouts(work_dir, shard, _JUDGED)
     scores = _scores(work_dir, shard, mark)
+    scores.require_lines(lines)
     with shards.writing_shard(work_dir.score(shard), shards.SCORE, keys) as writer:
         for prompt_id, metadata in shards.read_tuples(work_dir.data(shard), _GOLDS):
             texts = {row[1]: row[2:] for row in attempts.take(prompt_id)}
@@ -124,8 +127,9 @@ def _is_of_these_rollouts(work_dir: WorkDir, shard: int) -> bool:
     return made_from in (f"{shards.digest(work_dir.rollout(shard))}+0", work_dir.rollouts_digest(shard))
 
 
-def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]]) -> None:
-    """Write the attempts of a shard, from Parquet and journal and `added` by prompt id; then remove the journal.
+def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]], *, lines: int = 0) -> None:
+    """Write the attempts of a shard, from Parquet and journal and `added` by prompt id; then remove the journal, which
+    is to hold at least so many `lines`.
 
     A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
     """
@@ -133,6 +137,7 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
         # What shows that its verdicts are on these texts is the digest of the shard that is about to be replaced.
         _write_scores(work_dir, shard, shards.footer(work_dir.score(shard))[MARK_KEY])
     rollouts = _rollouts(work_dir, shard)
+    rollouts.require_lines(lines)
     with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
         for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
             for row in rollouts.take(prompt_id):
@@ -222,8 +227,10 @@ class _ByPrompt:
         # The journal first and held open: a writer that closes the shard meanwhile leaves us either both or the whole.
         self._journal = open_journal(journal) if journal is not None else None
         self._offsets: dict[str, list[int]] = defaultdict(list)
+        self._lines = 0
         current = mark is None
         for offset, record in records(self._journal) if self._journal is not None else ():
+            self._lines += 1
             if MARK_KEY in record:
                 current = mark is None or record[MARK_KEY] == mark
             elif current:
@@ -233,6 +240,14 @@ class _ByPrompt:
         if trusted:
             self._rows = ((*row[:RESPONSE_DIGEST], UNSTAMPED, None) for row in self._rows)
         self._next = next(self._rows, None)
+
+    def require_lines(self, count: int) -> None:
+        """RsrError where the journal holds fewer lines than were written to it."""
+        if self._lines < count:
+            raise RsrError(
+                f"the journal of {self._path} holds {self._lines} records of the {count} that were written to it",
+                "another process changes the work dir: stop it; rsr resume goes on with what is there",
+            )
 
     def take(self, prompt_id: str) -> list[Row]:
         """The rows of this prompt in the order of their attempts."""

@@ -1,22 +1,19 @@
 """The journal of an open shard: one checked line per record, appended and flushed to disk.
 
-A line is the CRC-32 of its JSON in eight hex digits, a space, the JSON, a newline. A line that is torn or damaged is
-no record: what it held is owed again, every other line counts. On a disk it is one file; an object store has the same
-lines in `segments`.
+A line that is torn or damaged is no record: what it held is owed again, every other line counts. On a disk it is one
+file; an object store has the same lines in `segments`.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from rsr_cli.store import files, segments
+from rsr_cli.store.journal_file import JournalFile
+from rsr_cli.store.journal_lines import decode, encode
 from rsr_cli.store.locations import Location
 
 
@@ -29,7 +26,7 @@ class Journal:
     def __init__(self, path: Location) -> None:
         self._buffer: list[bytes] = []
         self._lock = threading.Lock()
-        self._place = _File(path) if isinstance(path, Path) else segments.Segments(path)
+        self._place = JournalFile(path) if isinstance(path, Path) else segments.Segments(path)
 
     def append(self, record: dict[str, Any]) -> None:
         line = encode(record)
@@ -42,59 +39,18 @@ class Journal:
         return b"".join(lines)
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines and sync them; OSError where the disk does not take them."""
-        if lines:
-            self._place.write(lines)
+        """Append whole lines and sync them; OSError where the disk does not take them, RsrError where lines that were
+        written before are lost. With no lines just look whether they are."""
+        self._place.write(lines)
+
+    def verify(self) -> int:
+        """Compare what is there with what was written, and write again what is missing; how many lines there are.
+        RsrError where some are lost."""
+        self._place.verify()
+        return self._place.lines
 
     def close(self) -> None:
         self._place.close()
-
-
-class _File:
-    """A journal on a disk."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = path.exists()
-        self._file = path.open("ab", buffering=0)
-        if existed:
-            # A torn last line would swallow the next record: cut it off.
-            os.truncate(self._file.fileno(), _end_of_last_line(path))
-        else:
-            files.sync_directory(path.parent)
-
-    def write(self, lines: bytes) -> None:
-        block = memoryview(lines)
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            while block:
-                block = block[self._file.write(block) :]
-        except OSError:
-            os.truncate(self._file.fileno(), end)
-            raise
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def encode(record: dict[str, Any]) -> bytes:
-    body = orjson.dumps(record)
-    return b"%08x %s\n" % (zlib.crc32(body), body)
-
-
-def decode(line: bytes) -> dict[str, Any] | None:
-    """The record in a line, None where the line is torn or damaged."""
-    if len(line) < 11 or line[8:9] != b" " or line[-1:] != b"\n":
-        return None
-    body = line[9:-1]
-    try:
-        if zlib.crc32(body) != int(line[:8], 16):
-            return None
-        record = orjson.loads(body)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def open_journal(path: Location, *, only_first: bool = False) -> BinaryIO | None:
@@ -155,14 +111,3 @@ def remove_journal(path: Location) -> None:
         files.remove(path)
     else:
         segments.remove(path)
-
-
-def _end_of_last_line(path: Path) -> int:
-    """The size to which a journal is cut before it is appended to."""
-    end = 0
-    with path.open("rb") as file:
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-    return end

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rsr_cli.errors import WorkDirError
+from rsr_cli.errors import RsrError
 from rsr_cli.store.groups import MARK_KEY, attempt_row, score_mark, verdict_rows, write_rollouts, write_scores
 from rsr_cli.store.journal import Journal, first_record, has_journal, journal_size, remove_journal
 from rsr_cli.store.work_dir import WorkDir
@@ -30,7 +30,7 @@ class Recorder:
         self.flush_s = 0.25 if isinstance(work_dir.root, Path) else 0.75
         """How often to flush, in seconds: what is recorded is to be kept within a second of its arrival, and every put
         into an object store costs money."""
-        self._failure: OSError | WorkDirError | None = None
+        self._failure: OSError | RsrError | None = None
 
     def open_rollouts(self, shard: int) -> None:
         """Open the journal of a shard. To be called before its first request: what has been paid for must not find
@@ -63,8 +63,8 @@ class Recorder:
         return journal
 
     def flush(self) -> None:
-        """Put all that was recorded on the disk; OSError where that fails, WorkDirError where somebody else writes now,
-        and at every call after it.
+        """Put all that was recorded on the disk; OSError where that fails, RsrError where somebody else writes now or
+        what was recorded before is lost, and at every call after it.
 
         After a failure nothing more is written: a journal without its middle is no prefix of what happened.
         """
@@ -77,7 +77,7 @@ class Recorder:
             try:
                 for journal, lines in rollouts + scores:
                     journal.write(lines)
-            except (OSError, WorkDirError) as error:
+            except (OSError, RsrError) as error:
                 self._failure = error
                 raise
 
@@ -85,7 +85,7 @@ class Recorder:
         """`claim`, which is about what was recorded, once it is on the disk; else that it is not."""
         try:
             self.flush()
-        except (OSError, WorkDirError) as error:
+        except (OSError, RsrError) as error:
             return f"stopping: what was recorded last could not be written ({error})"
         return claim
 
@@ -100,15 +100,15 @@ class Recorder:
 
     def close_rollouts(self, shard: int) -> None:
         """Fold the journal of a shard whose groups have all ended into its Parquet file, and remove it."""
-        self._end_journal(self._rollouts, shard)
+        lines = self._end_journal(self._rollouts, shard)
         self._drop_empty_journal(shard)
-        compact(self._work_dir, shard)
+        compact(self._work_dir, shard, lines=lines)
 
     def close_scores(self, shard: int) -> None:
         """The same for its verdicts: the score shard then holds those of the present mark."""
         assert self._verifier is not None
-        self._end_journal(self._scores, shard)
-        write_scores(self._work_dir, shard, score_mark(self._work_dir, shard, self._verifier))
+        lines = self._end_journal(self._scores, shard)
+        write_scores(self._work_dir, shard, score_mark(self._work_dir, shard, self._verifier), lines=lines)
 
     def _drop_empty_journal(self, shard: int) -> None:
         """A journal that was opened in vain is no reason to write the shard again."""
@@ -116,16 +116,28 @@ class Recorder:
         if has_journal(path) and not journal_size(path):
             remove_journal(path)
 
-    def _end_journal(self, journals: dict[int, Journal], shard: int) -> None:
+    def _end_journal(self, journals: dict[int, Journal], shard: int) -> int:
+        """Close a journal that is known to hold all that was recorded; how many lines that is."""
         self.flush()
         with self._writing:
-            if shard in journals:
-                journals.pop(shard).close()
+            if shard not in journals:
+                return 0
+            journal = journals.pop(shard)
+            try:
+                return journal.verify()
+            except RsrError as error:
+                self._failure = error
+                raise
+            finally:
+                journal.close()
 
 
-def compact(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]] | None = None) -> None:
-    """Make a shard's rollouts one whole Parquet file, with the attempts `added` by prompt id."""
-    if added or has_journal(work_dir.rollout_journal(shard)) or not work_dir.rollout(shard).exists():
-        write_rollouts(work_dir, shard, added or {})
+def compact(
+    work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[Attempt]] | None = None, *, lines: int = 0
+) -> None:
+    """Make a shard's rollouts one whole Parquet file, with the attempts `added` by prompt id. Its journal is to hold at
+    least so many `lines`."""
+    if added or lines or has_journal(work_dir.rollout_journal(shard)) or not work_dir.rollout(shard).exists():
+        write_rollouts(work_dir, shard, added or {}, lines=lines)
     else:
         remove_journal(work_dir.rollout_journal(shard))

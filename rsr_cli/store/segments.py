@@ -7,10 +7,12 @@ first when a journal is removed, and what is left without it is no journal, for 
 from __future__ import annotations
 
 import logging
+from io import BytesIO
 from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
-from rsr_cli.errors import WorkDirError
+from rsr_cli.errors import RsrError, WorkDirError
+from rsr_cli.store.journal_lines import KEPT_BYTES, is_whole
 from rsr_cli.store.locations import Remote
 
 log = logging.getLogger(__name__)
@@ -26,14 +28,41 @@ class Segments:
         self._folder = folder
         if not there(folder):
             remove(folder)
-        self._last = max((int(name) for name in _names(folder)), default=0)
+        self._sizes = {name: entry.size for name, entry in folder.store.entries(folder.key).items() if name.isdigit()}
+        self._last = max((int(name) for name in self._sizes), default=0)
+        self._kept: dict[str, bytes] = {}
+        """What was written last, in memory."""
+        found = fetch(folder)
+        with found or BytesIO() as file:
+            self.lines = sum(map(is_whole, file))
 
     def write(self, lines: bytes) -> None:
         """Put whole lines as one segment; StorageError where the store does not take it."""
+        if not lines:
+            return
         self._last += 1
-        segment = self._folder / f"{self._last:08d}"
-        if not segment.create(lines):
-            raise WorkDirError(f"{segment} stands already: another process writes here", "stop one of them")
+        name = f"{self._last:08d}"
+        if not (self._folder / name).create(lines):
+            raise WorkDirError(f"{self._folder / name} stands already: another process writes here", "stop one of them")
+        self._sizes[name], self._kept[name] = len(lines), lines
+        self.lines += lines.count(b"\n")
+        while sum(map(len, self._kept.values())) > KEPT_BYTES and len(self._kept) > 1:
+            del self._kept[next(iter(self._kept))]
+
+    def verify(self) -> None:
+        """Put again what somebody has removed; RsrError where that is no longer known."""
+        found = self._folder.store.listed(self._folder.key)
+        gone = [name for name, size in self._sizes.items() if name not in found or found[name].size != size]
+        for name in gone:
+            if name in self._kept:
+                (self._folder / name).write_bytes(self._kept[name])
+        told = f"{self._folder}: another process has removed or changed {len(gone)} segments of the journal"
+        if lost := [name for name in gone if name not in self._kept]:
+            for name in lost:
+                del self._sizes[name]
+            raise RsrError(f"{told}, {len(lost)} of them are lost", "rsr resume goes on with what is there")
+        if gone:
+            log.warning("%s: they are put there again", told)
 
     def close(self) -> None:
         """Nothing is held open."""

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.store.journal import Journal, encode, read_journal
+from rsr_cli.store.journal import Journal, read_journal
+from rsr_cli.store.journal_lines import encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 records = st.lists(st.fixed_dictionaries({"id": texts, "attempt": st.integers(0, 9), "response": st.none() | texts}))

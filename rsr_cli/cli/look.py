@@ -87,10 +87,10 @@ def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")]
     from importlib.resources import files
 
     from rsr_cli.errors import InputError
-    from rsr_cli.store.files import write_text
+    from rsr_cli.store.files import lexists, write_text
 
     targets = {directory / name: name for name in ("config.yaml", "transform.py")}
-    standing = [str(path) for path in targets if path.exists()]
+    standing = [str(path) for path in targets if lexists(path)]
     if standing:
         raise InputError(f"{' and '.join(standing)} stand already", "rsr init DIR writes into another folder")
     for path, name in targets.items():

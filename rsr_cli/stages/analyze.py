@@ -16,7 +16,6 @@ from rsr_cli.sampling.fold import Draw, Rules, next_move
 from rsr_cli.stages.rules import group_rules, thresholds
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
-from rsr_cli.store.files import write_text
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group
@@ -50,8 +49,8 @@ def analyze(session: Session) -> StageResult:
                     _keep_example(examples, example)
                 task.advance(len(found.prompts))
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
-        write_text(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-        write_text(report_path, render_report(summary, examples))
+        session.write(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        session.write(report_path, render_report(summary, examples))
         record.shards_done = numbers
         result.counts = summary
     return result

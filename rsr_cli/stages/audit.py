@@ -17,7 +17,6 @@ from rsr_cli.scoring.build import ConfiguredScorer, member_settings, runs_in_pro
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult, check_components
-from rsr_cli.store.files import write_text
 from rsr_cli.store.groups import read_groups
 from rsr_cli.types import Attempt, Group, Rollout, Verdict
 
@@ -32,13 +31,14 @@ def audit(session: Session, *, against: str | None = None) -> StageResult:
     an ensemble's members are compared as they stand.
     """
     session.require_rollouts()
+    work_dir = session.work_dir
     work = _Audit(session, against)
     with session.progress.task("audit") as task:
         run_interruptible(work.look(task.advance), lambda: session.progress.say("stopping the audit"))
     result = StageResult("audit", counts=work.summary(), notes=work.notes())
-    write_text(session.work_dir.summary / "audit.json", json.dumps(result.counts, indent=2, ensure_ascii=False) + "\n")
+    session.write(work_dir.summary / "audit.json", json.dumps(result.counts, indent=2, ensure_ascii=False) + "\n")
     lines = b"".join(orjson.dumps(case) + b"\n" for case in work.cases())
-    write_text(session.work_dir.summary / "audit_cases.jsonl", lines.decode())
+    session.write(work_dir.summary / "audit_cases.jsonl", lines.decode())
     return result
 
 

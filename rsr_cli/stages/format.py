@@ -16,19 +16,27 @@ from rsr_cli.config.settings import Config
 from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.session import Session, StageResult, blaming, build_formatters, fingerprint
+from rsr_cli.stages.training_files import (
+    INPUT_KEY,
+    is_own_shard,
+    left_over,
+    remove_left_over,
+    require_own_names,
+    training_shard,
+)
 from rsr_cli.store import shards
-from rsr_cli.store.files import remove, remove_folder, replacing
+from rsr_cli.store.files import lexists
 from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.locations import Location
+from rsr_cli.store.ownership import keep_if_foreign, replacing_own
 from rsr_cli.store.work_dir import WorkDir
-
-_INPUT_KEY = "rsr.input"
 
 
 def format_(session: Session) -> StageResult:
     """Write `train/` for every formatter whose options, code or input have changed."""
     config, work_dir = session.config, session.work_dir
     numbers = session.require_rollouts()
+    require_own_names(session)
     formatters = build_formatters(config)
     marks = formatter_marks(session, numbers)
     stale = {name: [n for n in numbers if not _is_written(work_dir, name, n, marks[name][n])] for name in formatters}
@@ -39,16 +47,18 @@ def format_(session: Session) -> StageResult:
         for name in formatters
         if stale[name] or record.status != "done" or not (work_dir.train / f"{name}.jsonl").exists()
     ]
-    gone = _left_over(work_dir, set(formatters))
+    gone = left_over(session)
     if not todo and not gone and record.status == "done":
         return StageResult("format", skipped=True, counts=record.counts)
     _warn_of_unknown(session, numbers)
     with session.running("format", fingerprint(marks)) as result:
-        for path in gone:
-            remove_folder(path) if path.is_dir() else remove(path)
+        for name in todo:
+            session.state.written.setdefault(f"train/{name}.jsonl", [])
+        session.save_state()
+        remove_left_over(session, gone)
         _write_shards(session, {n: {name: marks[name][n] for name in todo if n in stale[name]} for n in numbers})
         for name in todo:
-            _write_jsonl(work_dir, name, numbers)
+            _write_jsonl(session, name, numbers)
         record.shards_done = numbers
         result.counts = {"rows": {name: _rows(work_dir, name, numbers) for name in formatters}}
         for name, count in result.counts["rows"].items():
@@ -78,7 +88,7 @@ def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[st
         writes = {}
         for name, item in formatters.items():
             stack.enter_context(_blaming_rows(name))
-            path, schema = _shard_path(work_dir, name, shard), getattr(item, "schema", None)
+            path, schema = training_shard(work_dir, name, shard), getattr(item, "schema", None)
             writes[name] = stack.enter_context(_writing(path, schema, marks[name]))
         for group in read_groups(work_dir, shard):
             for name, item in formatters.items():
@@ -109,26 +119,22 @@ def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int,
 
 
 def _is_written(work_dir: WorkDir, name: str, shard: int, mark: str) -> bool:
-    return shards.footer(_shard_path(work_dir, name, shard)).get(_INPUT_KEY) == mark
-
-
-def _left_over(work_dir: WorkDir, names: set[str]) -> list[Location]:
-    """What formatters that are no longer in the config wrote."""
-    return [path for path in work_dir.train.glob("*") if path.name.removesuffix(".jsonl") not in names]
+    return shards.footer(training_shard(work_dir, name, shard)).get(INPUT_KEY) == mark
 
 
 @contextmanager
 def _writing(path: Location, schema: pa.Schema | None, mark: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Takes the training rows of a shard one by one; they stand in `path` when the block ends well."""
+    keep_if_foreign(path, own=not lexists(path) or is_own_shard(path))
     if schema is not None:
-        with shards.writing_shard(path, schema, {_INPUT_KEY: mark}) as writer:
+        with shards.writing_shard(path, schema, {INPUT_KEY: mark}) as writer:
             yield writer.write
         return
     # A user's formatter need not say its columns: they are those of its rows.
     rows: list[dict[str, Any]] = []
     yield rows.append
     schema = pa.Table.from_pylist(rows).schema if rows else pa.schema([])
-    with shards.writing_shard(path, schema, {_INPUT_KEY: mark}) as writer:
+    with shards.writing_shard(path, schema, {INPUT_KEY: mark}) as writer:
         for row in rows:
             writer.write(row)
 
@@ -144,10 +150,12 @@ def _blaming_rows(name: str) -> Iterator[None]:
         raise PluginError(f"the formatter {name} made rows that Parquet can't hold: {error}") from error
 
 
-def _write_jsonl(work_dir: WorkDir, name: str, numbers: list[int]) -> None:
-    with replacing(work_dir.train / f"{name}.jsonl") as temporary, temporary.open("wb") as file:
+def _write_jsonl(session: Session, name: str, numbers: list[int]) -> None:
+    work_dir = session.work_dir
+    path = work_dir.train / f"{name}.jsonl"
+    with replacing_own(work_dir, session.state, path) as temporary, temporary.open("wb") as file:
         for shard in numbers:
-            path = _shard_path(work_dir, name, shard)
+            path = training_shard(work_dir, name, shard)
             schema = shards.schema(path)
             nested = [field.name for field in schema if (field.metadata or {}).get(b"rsr") == b"json"]
             for row in shards.read_rows(path, schema):
@@ -160,11 +168,7 @@ def _write_jsonl(work_dir: WorkDir, name: str, numbers: list[int]) -> None:
 
 
 def _rows(work_dir: WorkDir, name: str, numbers: list[int]) -> int:
-    return sum(shards.row_count(_shard_path(work_dir, name, shard)) for shard in numbers)
-
-
-def _shard_path(work_dir: WorkDir, name: str, shard: int) -> Location:
-    return work_dir.train / name / work_dir.data(shard).name
+    return sum(shards.row_count(training_shard(work_dir, name, shard)) for shard in numbers)
 
 
 def _warn_of_unknown(session: Session, numbers: list[int]) -> None:

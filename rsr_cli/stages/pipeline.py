@@ -13,6 +13,7 @@ from rsr_cli.stages.format import format_
 from rsr_cli.stages.prepare import Counts, prepare, read_dataset
 from rsr_cli.stages.sample import sample
 from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.training_files import require_own_names
 from rsr_cli.stages.verify import verify
 from rsr_cli.types import Prompt
 
@@ -20,6 +21,7 @@ from rsr_cli.types import Prompt
 def run(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> list[StageResult]:
     """prepare, sample, verify, format, analyze: the same as calling them one by one. The later ones are left for the
     next run where sample has to wait for answers that are made elsewhere."""
+    require_own_names(session)  # before anything is paid for
     results = [
         prepare(session),
         sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, will_be_verified=True),

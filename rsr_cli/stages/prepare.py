@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import shutil
 import time
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from rsr_cli.store import shards
 from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.inputs import BadRow, Row, read_input
+from rsr_cli.store.ownership import require_own_shards
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
 
@@ -66,7 +66,9 @@ def prepare(session: Session) -> StageResult:
     counts = Counts()
     try:
         with session.progress.task("prepare") as task:
+            session.work_dir.clear_staging()
             written = _stage_shards(session.work_dir.staging, config, counts, task)
+        require_own_shards([session.work_dir.data(shard) for shard in session.work_dir.shards()])
         _refuse_changed_prompts(session.work_dir)
         with session.running("prepare", mark, began) as result:
             _install(session.work_dir, written)
@@ -80,7 +82,7 @@ def prepare(session: Session) -> StageResult:
                 "shards": written,
             }
     finally:
-        shutil.rmtree(session.work_dir.staging, ignore_errors=True)
+        session.work_dir.clear_staging()
     for line in counts.shown:
         session.progress.warn(f"skipped: {line}")
     if counts.without_answer:
@@ -149,7 +151,6 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
 
 def _stage_shards(staging: Path, config: Config, counts: Counts, task: Task) -> int:
     """Write the shards beside their place; how many."""
-    shutil.rmtree(staging, ignore_errors=True)
     prompts = read_dataset(config, counts)
     shard = 0
     prompt = next(prompts, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,12 +23,14 @@ from rsr_cli.executors import local, ray_shards
 from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
-from rsr_cli.store.files import write_text
+from rsr_cli.store.files import set_aside
 from rsr_cli.store.locations import Location, locate
-from rsr_cli.store.state import State, now
+from rsr_cli.store.ownership import holds_own_data, refuse_foreign_folder, write_own_text
+from rsr_cli.store.state import DamagedState, State, now
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
 from rsr_cli.types import Formatter, Group, Sampler
 
+_log = logging.getLogger(__name__)
 S = TypeVar("S")
 T = TypeVar("T")
 B = TypeVar("B", bound=Backend)
@@ -67,6 +70,10 @@ class Session:
     def save_state(self) -> None:
         self.state.save(self.work_dir.state_path)
 
+    def write(self, path: Location, text: str) -> None:
+        """Write a text file of the work dir; what somebody else has put in its place is set aside."""
+        write_own_text(self.work_dir, self.state, path, text)
+
     def changes(self, section: str = "") -> dict[str, list[Any]]:
         """The keys (of a section) whose value is not the saved one, with the old and the new value."""
         if not self.work_dir.config_path.exists():
@@ -83,14 +90,12 @@ class Session:
 
     def save_config(self) -> None:
         """Save the config if it has changed, and what changed in the history."""
+        changed = self.changes()
+        if changed or not self.work_dir.config_path.exists():
+            if changed:
+                self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
+            self.write(self.work_dir.config_path, self.loaded.to_yaml(self._folder))
         self.progress.log_to(self.work_dir.logs / "rsr.log")
-        if self.work_dir.config_path.exists():
-            changed = self.changes()
-            if not changed:
-                return
-            self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
-        write_text(self.work_dir.config_path, self.loaded.to_yaml(self._folder))
-        self.save_state()
 
     @contextmanager
     def running(self, stage: str, fingerprint: str, began: float | None = None) -> Iterator[StageResult]:
@@ -174,28 +179,44 @@ def open_session(
     written before the config is known to be right, and a work dir made here goes away again if nothing came into it.
     """
     loaded, root = settle(work_dir, config_path, overrides, may_create)
+    if root is not None:
+        WorkDir(root).require_no_links()
+        if not may_create and not (root / "state.json").exists():
+            raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
     check_components(loaded.config)
-    created = root is None or not (root / "state.json").exists()
-    if created and not may_create:
-        raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
     stood = root is not None and root.exists()
     target = WorkDir(root) if root is not None else new_work_dir()
     if root is None:
         progress.say(f"work dir: {target.root}")
     try:
         with target.writing():
+            made = not target.state_path.exists()
             try:
-                state = State() if created else target.load_state()
-                session = Session(target, loaded, state, progress, command)
+                session = Session(target, loaded, _opened_state(target, command), progress, command)
                 yield session
                 session.save_config()
             except BaseException as error:
                 progress.log(f"{type(error).__name__}: {error}")
-                if created and not target.state_path.exists():
+                if made and not target.config_path.exists():
                     target.take_back(whole=not stood)
                 raise
     finally:
         progress.close()
+
+
+def _opened_state(work_dir: WorkDir, command: str) -> State:
+    """The state of a work dir, or a new one, which is saved before anything else: by it the folder is rsr's own."""
+    if work_dir.state_path.exists():
+        try:
+            return work_dir.load_state()
+        except DamagedState as damaged:
+            if command != "prepare" or not holds_own_data(work_dir):
+                raise
+            _log.warning("%s: it is kept as %s and made anew", damaged.message, set_aside(work_dir.state_path).name)
+    refuse_foreign_folder(work_dir.root)
+    state = State()
+    state.save(work_dir.state_path)
+    return state
 
 
 def settle(
@@ -221,6 +242,8 @@ def settle(
         work_dir = locate(loaded.config.work_dir)
     if work_dir is None and not may_create:
         raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    if work_dir is not None and (may_create or (work_dir / "state.json").exists()):
+        refuse_foreign_folder(work_dir)
     return loaded, work_dir
 
 

@@ -3,15 +3,21 @@ work dir lies in an object store."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store.locations import Location
+
+_NOT_KNOWN = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What file systems say that can't flush a folder (CIFS, 9p, vboxsf): they need not, or there is no way to."""
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -23,16 +29,31 @@ def replacing(path: Location) -> Iterator[Path]:
             yield temporary
             path.upload(temporary)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_directory(path.parent)
-    finally:
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What a kill has left goes. A link in its place is removed, and never followed.
         temporary.unlink(missing_ok=True)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """That the disk is full comes without a name, from wherever it was noticed: it is this file that has no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def require_regular(path: Path) -> None:
@@ -54,9 +75,10 @@ def install(file: Path, path: Location) -> None:
     if not isinstance(path, Path):
         path.upload(file)
         return
-    path.parent.mkdir(exist_ok=True)
-    file.replace(path)
-    sync_directory(path.parent)
+    with _naming(path):
+        path.parent.mkdir(exist_ok=True)
+        file.replace(path)
+        sync_directory(path.parent)
 
 
 def remove(path: Location) -> None:
@@ -65,12 +87,39 @@ def remove(path: Location) -> None:
         sync_directory(path.parent)
 
 
-def remove_folder(path: Location) -> None:
-    """Remove a folder with all that lies in it; no error where there is none."""
+def lexists(path: Location) -> bool:
+    """Something has this name, be it a link that leads nowhere."""
+    return os.path.lexists(path) if isinstance(path, Path) else path.exists()
+
+
+def is_empty_folder(path: Location) -> bool:
+    return path.is_dir() and not any(path.iterdir()) and not (isinstance(path, Path) and path.is_symlink())
+
+
+def digest_of(path: Location) -> str | None:
+    """A digest of a file's content; None where there is no file, empty where something else lies in its place."""
     if isinstance(path, Path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.rmtree()
+        if not lexists(path):
+            return None
+        if path.is_symlink() or not path.is_file():
+            return ""
+    elif not path.exists():
+        return None
+    with path.open("rb") as file:
+        found = hashlib.sha256()
+        while block := file.read(2**20):
+            found.update(block)
+        return found.hexdigest()[:32]
+
+
+def set_aside(path: Location) -> Location:
+    """Rename a file to the first of NAME.kept, NAME.kept2, … that is free; the new path."""
+    for number in count(1):
+        kept = path.parent / f"{path.name}.kept{number if number > 1 else ''}"
+        if not lexists(kept):
+            path.rename(kept)  # type: ignore[arg-type]
+            return kept
+    raise AssertionError
 
 
 def sync_directory(directory: Path) -> None:
@@ -78,5 +127,8 @@ def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_KNOWN:
+            raise
     finally:
         os.close(descriptor)

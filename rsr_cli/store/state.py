@@ -7,14 +7,24 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from rsr_cli import __version__
 from rsr_cli.errors import RsrError, WorkDirError
 from rsr_cli.store.files import write_text
 from rsr_cli.store.locations import Location
 
 VERSION = 1
+_REBUILD = (
+    "check who may read it, or restore it from a backup; if it is lost, rsr prepare makes it anew from what lies in "
+    "the work dir: nothing is sampled again"
+)
 STAGES = ("prepare", "sample", "verify", "format", "analyze")
 StageStatus = Literal["pending", "running", "stopped", "failed", "done"]
+
+
+class DamagedState(WorkDirError):
+    """There is a state.json, and it can't be used."""
 
 
 @dataclass
@@ -41,6 +51,10 @@ class State:
     """The model and sampling parameters of the rollouts so far."""
     changes: list[dict[str, Any]] = field(default_factory=list)
     """Each change of the saved config: time, command, and per key the old and the new value."""
+    written: dict[str, list[str]] = field(default_factory=dict)
+    """Of each file that people may change as well, by its path in the work dir: the digests of what rsr wrote."""
+    made_here: list[str] = field(default_factory=list)
+    """What proves to the machine that made it that this work dir was made there: see `trust`."""
     created: str = field(default_factory=lambda: now())
     version: int = VERSION
     rsr_version: str = __version__
@@ -50,24 +64,33 @@ class State:
 
     @classmethod
     def load(cls, path: Location) -> State:
-        """The state in `path`; WorkDirError where it is of another version or can't be read."""
+        """The state in `path`; WorkDirError where it is of another version, DamagedState where it can't be used."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            version = raw["version"]
-            if version != VERSION:
-                raise WorkDirError(
-                    f"{path}: the work dir is of version {version}, this rsr ({__version__}) reads version {VERSION}",
-                    f"use the rsr that made it ({raw.get('rsr_version', 'unknown')}), or a new work dir",
-                )
-            raw["stages"] = {name: StageState(**raw["stages"].get(name, {})) for name in STAGES}
-            return cls(**raw)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             if isinstance(error, RsrError):
                 raise
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise DamagedState(f"{path} can't be read: {reason}", _REBUILD) from None
+        version = raw.get("version") if isinstance(raw, dict) else None
+        if not isinstance(version, int) or isinstance(version, bool):
+            raise DamagedState(f"{path} is not the state of a work dir: it has no version", _REBUILD)
+        if version != VERSION:
             raise WorkDirError(
-                f"{path} can't be read: {type(error).__name__}: {error}",
-                "restore it from a backup, or use a new work dir",
-            ) from None
+                f"{path}: the work dir is of version {version}, this rsr ({__version__}) reads version {VERSION}",
+                f"use the rsr that made it ({raw.get('rsr_version', 'unknown')}), or a new work dir",
+            )
+        try:
+            state = TypeAdapter(cls).validate_python(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DamagedState(f"{path} is damaged: {where}: {first['msg']}", _REBUILD) from None
+        state.stages = {name: state.stages.get(name, StageState()) for name in STAGES}
+        prepared = state.stages["prepare"]
+        if prepared.status == "done" and not isinstance(prepared.counts.get("shards"), int):
+            raise DamagedState(f"{path} is damaged: stages.prepare.counts.shards is not there", _REBUILD)
+        return state
 
 
 def now() -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 import re
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +17,31 @@ from pathlib import Path
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.store import shards
-from rsr_cli.store.files import remove_folder
 from rsr_cli.store.journal import has_journal, journal_size
 from rsr_cli.store.lease import has_holder, leased
 from rsr_cli.store.locations import Location
 from rsr_cli.store.mirror import mirror_of, mirrored
 from rsr_cli.store.state import State
 
-_LOCK = ".lock"
+log = logging.getLogger(__name__)
+
+LOCK = ".lock"
+STAGING = ".staging"
+UNLOCKED = "RSR_NO_LOCK"
+"""Set to 1 in the environment, a work dir may lie in a file system that has no locks."""
 _SHARD = re.compile(r"shard_(\d{4,})\.parquet")
+_SHARD_PART = re.compile(r"\.?shard_\d{4,}\.(parquet|journal)(\.tmp)?")
+_FILES = {"config.yaml", "state.json", LOCK}
+_FOLDERS: dict[str, re.Pattern[str]] = {
+    **dict.fromkeys(("data", "rollout", "score", STAGING), _SHARD_PART),
+    "train": re.compile(r"(?!)"),  # what formatters may write there, format itself looks at
+    "summary": re.compile(r"(stats|audit)\.json|prompts\.parquet|report\.html|audit_cases\.jsonl"),
+    **dict.fromkeys(("cache", "batches", "logs"), re.compile("")),
+}
+"""The folders of a work dir, and the names in them that are rsr's."""
+_LOCK_CONTENT = re.compile(rb"\d*\s*")
+_WAIT_FOR_LOCK_S = 0.5
+"""A reader that asks who writes holds the lock for an instant."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,17 @@ class WorkDir:
     @property
     def staging(self) -> Path:
         """Where prepare writes until all of its input is known to be good."""
-        return (self.root if isinstance(self.root, Path) else mirror_of(self.root).base) / ".staging"
+        return (self.root if isinstance(self.root, Path) else mirror_of(self.root).base) / STAGING
+
+    def clear_staging(self) -> None:
+        """Remove what prepare has left there, and nothing else; WorkDirError where more lies there."""
+        if not self.staging.exists():
+            return
+        for path in self.staging.iterdir():
+            if not _SHARD_PART.fullmatch(path.name) or path.is_dir():
+                raise WorkDirError(f"{path} was not written by rsr", "move it away: the folder is rsr's own")
+            path.unlink()
+        self.staging.rmdir()
 
     def _on_disk(self, name: str) -> Path:
         """A folder that has to lie in a file system; of an object store it is mirrored there while somebody writes."""
@@ -113,7 +143,25 @@ class WorkDir:
             shard for shard in self.shards() if self.rollout_journal(shard).name in journals and self.is_open(shard)
         ]
 
+    def require_no_links(self) -> None:
+        """WorkDirError where a part of it is a link, a pipe or a device: what is written there lands elsewhere, and
+        what is read may never end. The work dir itself may be a link."""
+        if not isinstance(self.root, Path) or not self.root.is_dir():
+            return
+        for name in _FILES:
+            _require_kind(self.root / name, stat.S_ISREG, "file")
+        for name, parts in _FOLDERS.items():
+            folder = self.root / name
+            _require_kind(folder, stat.S_ISDIR, "folder")
+            if folder.is_dir():
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        plain = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+                        if not plain and parts.match(entry.name):
+                            _require_kind(Path(entry.path), stat.S_ISREG, "file")
+
     def load_state(self) -> State:
+        self.require_no_links()
         if not self.state_path.exists():
             raise WorkDirError(f"{self.root} is not a work dir: it has no state.json", "rsr prepare makes one")
         return State.load(self.state_path)
@@ -127,7 +175,7 @@ class WorkDir:
 
     def has_writer(self) -> bool:
         """Some process is writing here now."""
-        return _is_locked(self.root / _LOCK) if isinstance(self.root, Path) else has_holder(self.root)
+        return _is_locked(self.root / LOCK) if isinstance(self.root, Path) else has_holder(self.root)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -144,45 +192,102 @@ class WorkDir:
                 yield
 
     def take_back(self, *, whole: bool) -> None:
-        """Remove what its writer made that came to nothing, and nothing else that may lie there."""
-        remove_folder(self.staging)
+        """Remove what its writer made that came to nothing, and nothing else that may lie there; `whole`: the folder
+        too, where nothing is left in it."""
+        self.clear_staging()
+        self.state_path.unlink(missing_ok=True)
         if isinstance(self.root, Path):
-            (self.root / _LOCK).unlink(missing_ok=True)
-            if whole:
+            (self.root / LOCK).unlink(missing_ok=True)
+            if whole and not any(self.root.iterdir()):
                 self.root.rmdir()
+
+
+def _require_kind(path: Path, is_kind: Callable[[int], bool], kind: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not is_kind(mode):
+        found = "a link" if stat.S_ISLNK(mode) else f"no {kind}"
+        raise WorkDirError(
+            f"{path} is {found}: a part of a work dir has to be a plain {kind}",
+            f"put the {kind} itself there, or move it away; the work dir as a whole may be a link",
+        )
 
 
 @contextmanager
 def _locked(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    path = root / LOCK
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
-            raise WorkDirError(
-                f"{root} is in use by the process with pid {holder}", "wait for it, or stop it with kill -INT"
-            ) from None
+        if not _LOCK_CONTENT.fullmatch(os.pread(descriptor, 200, 0)):
+            raise WorkDirError(f"{path} was not written by rsr", "move it away: its name is wanted for the lock")
+        _take_lock(descriptor, root)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def _take_lock(descriptor: int, root: Path) -> None:
+    """WorkDirError with the pid of the one that has it, and where the file system has no locks."""
+    end = time.monotonic() + _WAIT_FOR_LOCK_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+                raise WorkDirError(
+                    f"{root} is in use by " + (f"the process with pid {holder}" if holder else "another process"),
+                    "wait for it, or stop it with kill -INT",
+                ) from None
+            time.sleep(0.02)
+        except OSError as error:
+            if os.environ.get(UNLOCKED) == "1":
+                log.warning("%s: no lock can be had here; nothing keeps a second rsr from writing too", root)
+                return
+            raise WorkDirError(
+                f"{root} lies in a file system that gives no lock ({error.strerror}): "
+                "two commands that write at once would go unnoticed",
+                f"use a local disk or an object store (docs/object-storage.md); or set {UNLOCKED}=1, and see to it "
+                "that only one command writes",
+            ) from None
 
 
 def _is_locked(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES, errno.ELOOP):
+            return False
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError:
+        return _is_alive(os.pread(descriptor, 200, 0))  # no locks here: its pid is all there is to go by
     finally:
         os.close(descriptor)
     return False
+
+
+def _is_alive(pid: bytes) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, OSError, OverflowError):
+        return False
+    return True
 
 
 def new_work_dir(parent: Path = Path("output")) -> WorkDir:

@@ -17,6 +17,7 @@ from rsr_cli.stages.rules import group_rules, thresholds
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
+from rsr_cli.store.ownership import keep_if_foreign
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group
 
@@ -40,6 +41,7 @@ def analyze(session: Session) -> StageResult:
         session.running("analyze", mark) as result,
         session.progress.task("analyze", sum(shards.row_count(work_dir.data(shard)) for shard in numbers)) as task,
     ):
+        keep_if_foreign(prompts_path, own=not prompts_path.exists() or shards.damage(prompts_path) is None)
         with shards.writing_shard(prompts_path, shards.PROMPTS) as writer:
             for found in session.over_shards(partial(analyze_shard, work_dir.absolute(), config), numbers, rows=rows):
                 statistics.merge(found.statistics)

@@ -21,7 +21,6 @@ from rsr_cli.store import shards
 from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.inputs import BadRow, Row, read_input
-from rsr_cli.store.ownership import require_own_shards
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
 
@@ -68,7 +67,8 @@ def prepare(session: Session) -> StageResult:
         with session.progress.task("prepare") as task:
             session.work_dir.clear_staging()
             written = _stage_shards(session.work_dir.staging, config, counts, task)
-        require_own_shards([session.work_dir.data(shard) for shard in session.work_dir.shards()])
+        for shard in session.work_dir.shards():
+            shards.require_own(session.work_dir.data(shard))
         _refuse_changed_prompts(session.work_dir)
         with session.running("prepare", mark, began) as result:
             _install(session.work_dir, written)

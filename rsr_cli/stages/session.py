@@ -153,6 +153,8 @@ class Session:
             raise WorkDirError(
                 f"{self.work_dir.data(missing[0])} is missing", f"rsr prepare -w {self.work_dir.root} makes it again"
             )
+        for shard in shards:
+            self.work_dir.require_own_shards(shard)
         return shards
 
     def require_rollouts(self) -> list[int]:

@@ -57,13 +57,6 @@ def holds_own_data(work_dir: WorkDir) -> bool:
         return False
 
 
-def require_own_shards(paths: list[Location]) -> None:
-    """WorkDirError where one of these shards, which are about to be replaced or removed, is not rsr's."""
-    for path in paths:
-        if path.exists() and not shards.digest(path):
-            raise WorkDirError(f"{path} was not written by rsr", "move it away: its name is wanted for a shard")
-
-
 def is_own_file(work_dir: WorkDir, state: State, path: Location) -> bool:
     """The file is as rsr wrote it."""
     return digest_of(path) in state.written.get(_name(work_dir, path), [])

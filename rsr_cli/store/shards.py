@@ -129,6 +129,7 @@ def writing_shard(
     path: Location, schema: pa.Schema, metadata: Mapping[str, str] | None = None
 ) -> Iterator[ShardWriter]:
     """A writer whose rows replace `path` when the block ends well."""
+    require_own(path)
     with replacing(path) as temporary:
         writer = ShardWriter(temporary, schema)
         try:
@@ -137,6 +138,12 @@ def writing_shard(
             writer.abort()
             raise
         writer.close(metadata or {})
+
+
+def require_own(path: Location) -> None:
+    """WorkDirError where a file stands in the place of a shard that rsr did not write."""
+    if path.exists() and not digest(path):
+        raise WorkDirError(f"{path} was not written by rsr", "move it away: its name is wanted for a shard")
 
 
 def require_written(path: Location, rows: int) -> None:

@@ -166,6 +166,11 @@ class WorkDir:
             raise WorkDirError(f"{self.root} is not a work dir: it has no state.json", "rsr prepare makes one")
         return State.load(self.state_path)
 
+    def require_own_shards(self, shard: int) -> None:
+        """WorkDirError where one of the files of a shard was not written by rsr."""
+        for path in (self.data(shard), self.rollout(shard), self.score(shard)):
+            shards.require_own(path)
+
     def rollouts_digest(self, shard: int) -> str:
         """Changes whenever a shard's rollouts do, those in its journal included."""
         return f"{shards.digest(self.rollout(shard))}+{journal_size(self.rollout_journal(shard))}"

@@ -138,6 +138,8 @@ def test_a_file_that_was_changed_by_hand_is_set_aside(tmp_path: Path, rsr: Rsr, 
     for name in ("train/sft.jsonl", "config.yaml", "summary/report.html", "summary/stats.json"):
         with (work_dir / name).open("a") as file:
             file.write("\n# by hand\n" if name.endswith("yaml") else "\n")
+    prompts = work_dir / "summary/prompts.parquet"
+    pq.write_table(pq.read_table(prompts).slice(1), prompts)
     edited = everything(work_dir)
     assert rsr("resume", "-w", work_dir).exit_code == 0
     assert {k: v for k, v in everything(work_dir).items() if "logs" not in k and "state" not in k} == {
@@ -145,7 +147,13 @@ def test_a_file_that_was_changed_by_hand_is_set_aside(tmp_path: Path, rsr: Rsr, 
     }
     outcome = rsr("resume", "-w", work_dir, "formatter=[{type: sft, pass_threshold: 0.5}]", "sampling.max_rollouts=3")
     assert outcome.exit_code == 0, outcome.stderr
-    for name in ("train/sft.jsonl", "config.yaml", "summary/report.html", "summary/stats.json"):
+    for name in (
+        "train/sft.jsonl",
+        "config.yaml",
+        "summary/report.html",
+        "summary/stats.json",
+        "summary/prompts.parquet",
+    ):
         assert (work_dir / f"{name}.kept").read_bytes() == edited[str(work_dir / name)], name
         assert f"{name} is not as rsr wrote it" in outcome.stderr
         assert (work_dir / name).read_bytes() != edited[str(work_dir / name)]
@@ -212,6 +220,20 @@ def test_a_foreign_file_under_a_name_of_rsr_is_refused_by_name(
     assert outcome.exit_code == 2 and f"{work_dir / name} was not written by rsr" in outcome.stderr
     assert (work_dir / name).read_bytes() == before
     assert state(work_dir)["stages"]["prepare"]["counts"]["prompts"] == 3
+
+
+@pytest.mark.parametrize("folder", ["rollout", "score"])
+def test_a_foreign_shard_is_not_written_over(folder: str, tmp_path: Path, rsr: Rsr, config: Path) -> None:
+    work_dir = tmp_path / "w"
+    rsr("run" if folder == "score" else "prepare", config, "-w", work_dir)
+    path = work_dir / folder / "shard_0000.parquet"
+    path.parent.mkdir(exist_ok=True)
+    rows = pq.read_table(path).replace_schema_metadata() if path.exists() else pa.table({"id": ["a"], "attempt": [0]})
+    pq.write_table(rows, path)
+    before = path.read_bytes()
+    outcome = rsr("resume", "-w", work_dir)
+    assert outcome.exit_code == 2 and f"{path} was not written by rsr" in outcome.stderr
+    assert path.read_bytes() == before
 
 
 def test_init_and_a_link_that_leads_nowhere(tmp_path: Path, rsr: Rsr) -> None:

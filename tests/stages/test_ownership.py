@@ -104,7 +104,7 @@ def test_what_people_keep_in_a_work_dir_survives_every_stage(tmp_path: Path, rsr
     (work_dir / "train/mine").mkdir()
     pq.write_table(pa.table({"x": [1]}), work_dir / "train/mine/shard_0000.parquet")
     kept["train/mine/shard_0000.parquet"] = (work_dir / "train/mine/shard_0000.parquet").read_bytes()
-    for change in (["formatter=[sft]"], ["formatter=[{type: sft, name: other}]"], ["formatter=[dpo]"], []):
+    for change in (["formatter=[sft]"], ["formatter=[{type: sft, name: other}]"], ["formatter=[{type: top_k}]"], []):
         for command in ("format", "resume"):
             outcome = rsr(command, "-w", work_dir, *change)
             assert outcome.exit_code == 0, outcome.stderr

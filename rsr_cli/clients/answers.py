@@ -1,29 +1,29 @@
-"""Read the body of a chat completion strictly: what is no whole answer is the server's failure, never a reply."""
+"""Read the body of a chat completion: whatever text is there is kept, and what is no answer is a Failure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rsr_cli.clients.bodies import read_body
 from rsr_cli.clients.failures import Failure, Fault, ServerError, error_in, failure_of_error
+from rsr_cli.clients.finish_reasons import FAILED, FILTERED, LENGTH, STOP, judged, meaning_of, word_of
+from rsr_cli.clients.message_texts import read_texts
 from rsr_cli.clients.tool_calls import read_tool_calls
+from rsr_cli.clients.usage import read_usage
 
-# What servers call an end that OpenAI calls "stop" or "length".
-_ALIASES = {
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "end_turn": "stop",
-    "max_tokens": "length",
-    "model_length": "length",
-}
-_WHOLE = frozenset({"stop", "length", "content_filter", "tool_calls", "function_call"})
+_REASONS = ("finish_reason", "native_finish_reason", "finishReason", "stop_reason", "done_reason", "stop_type")
+"""Where services say why a choice ended. The first that is known counts; only the first two may say that it was cut
+where another one says that it was not."""
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One reply. `text` is None where the model ended without one: after its reasoning, filtered, or cut; it is ""
-    beside tool calls, whose JSON is in `tool_calls`."""
+    beside tool calls, whose JSON is in `tool_calls`. `finish_reason` is `stop`, `length`, `content_filter`,
+    `tool_calls`, or a word that rsr does not know."""
 
     text: str | None
     reasoning: str | None
@@ -36,7 +36,7 @@ class Answer:
     """What one request brought. `choices` holds the sound ones of the `returned` choices, at least one.
 
     The token counts are of the whole response, None where the server gives none. `latency_s` is in seconds, from
-    sending the request to the last byte.
+    sending the request to the last byte. `notices` are what a user should be told, once.
     """
 
     choices: list[Choice]
@@ -44,85 +44,141 @@ class Answer:
     model: str | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    notices: tuple[str, ...] = ()
     latency_s: float = 0.0
     seed_sent: bool = False
 
 
-def read_answer(body: bytes) -> Answer:
-    """Raises a Failure where the body is not JSON, tells of an error, or holds no sound choice."""
-    document = read_body(body)
+def read_answer(body: bytes, max_tokens: int | None = None) -> Answer:
+    """The answer to a request whose choices may have had `max_tokens` each.
+
+    Raises a Failure where the body is not JSON, tells of an error, or holds no sound choice.
+    """
+    return answer_in(read_body(body), max_tokens)
+
+
+def answer_in(document: Any, max_tokens: int | None = None) -> Answer:
+    """The answer in a document, which may be of any shape."""
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
     choices = document.get("choices") if isinstance(document, dict) else None
+    choices = [choices] if isinstance(choices, dict) and choices else choices
     if not isinstance(choices, list) or not choices:
         error = error_in(document)
         if error is None:
             raise Failure(Fault.SERVER, "the answer has no choices")
         raise _failure_in_200(error)
-    sound, trouble = [], ""
+    read: list[Choice] = []
+    trouble: Failure | None = None
     for choice in choices:
         try:
-            sound.append(_read_choice(choice))
-        except ValueError as error:
-            trouble = str(error)
+            read.append(_read_choice(choice))
+        except Failure as failure:
+            trouble = failure
+    prompt_tokens, completion_tokens = read_usage(document)
+    sound: list[Choice] = []
+    notices: dict[str, None] = {}
+    for choice, tokens in zip(read, share_tokens(completion_tokens, read), strict=True):
+        if meaning_of(choice.finish_reason) is None:
+            if _is_nothing(choice) and judged(choice.finish_reason, tokens, max_tokens) != LENGTH:
+                trouble = Failure(Fault.SERVER, "a choice with neither a text nor a finish_reason")
+                continue
+            notices[_notice_of_reason(choice.finish_reason, tokens)] = None
+        sound.append(replace(choice, finish_reason=judged(choice.finish_reason, tokens, max_tokens)))
     if not sound:
-        raise Failure(Fault.SERVER, trouble)
-    usage = document.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+        raise trouble or Failure(Fault.SERVER, "the answer has no choices")
+    if any("\ufffd" in (part or "") for choice in sound for part in (choice.text, choice.reasoning)):
+        notices["an answer holds U+FFFD (�): the server or rsr could not decode a character of it"] = None
     model = document.get("model")
     return Answer(
         choices=sound,
         returned=len(choices),
-        model=model if isinstance(model, str) and model else None,
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        completion_tokens=_count(usage.get("completion_tokens")),
+        model=model[:_LONGEST_NAME] if isinstance(model, str) and model else None,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        notices=tuple(notices),
     )
 
 
 def _read_choice(choice: Any) -> Choice:
-    """ValueError says what is wrong with a choice that is not sound."""
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(message, dict):
-        raise ValueError("a choice without a message")
-    reason = choice.get("finish_reason")
-    reason = _ALIASES.get(reason, reason) if isinstance(reason, str) else reason
-    if reason not in _WHOLE:
-        raise ValueError(f"finish_reason {reason!r}")
-    text = message.get("content")
-    if text is None and isinstance(refusal := message.get("refusal"), str) and refusal.strip():
-        text = refusal  # the model's own answer, in a field of its own
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(text, list):
-        text, reasoning = _join_parts(text, reasoning)
-    if not isinstance(text, str | None) or not isinstance(reasoning, str | None):
-        raise ValueError("the content is no text")
-    if reason == "content_filter":
-        return Choice(None, None, reason)
+    """A choice with the word for its end as it came. Raises a Failure where it is not sound."""
+    message = _message_of(choice)
+    word = _word_of_end(choice)
+    meaning = meaning_of(word)
+    if meaning == FILTERED:
+        return Choice(None, None, FILTERED)
+    text, reasoning = read_texts(message)
+    if meaning == FAILED:
+        error = error_in({"error": choice.get("error")})
+        told = f": {error.message}" if error else ""
+        raise Failure(Fault.SERVER, f"finish_reason {word!r}{told}", paid=bool(text))
     calls = read_tool_calls(message)
     if calls is not None:
-        return Choice(text or "", reasoning or None, reason, calls)
+        return Choice(text or "", reasoning, word, calls)
     if reasoning and text is not None and not text.strip():
         # The thinking was cut, or the server's reasoning parser took all of it: not the same as an empty reply.
         text = None
-    if text is None and not reasoning and reason != "length":
-        if reason == "stop":
-            raise ValueError("the content is null")
+    if text is None and not reasoning and meaning not in (LENGTH, None):
+        if meaning == STOP:
+            raise Failure(Fault.SERVER, "the content is null")
         text = ""
-    return Choice(text, reasoning or None, reason)
+    return Choice(text, reasoning, word)
 
 
-def _join_parts(parts: list[Any], reasoning: Any) -> tuple[str | None, Any]:
-    """Content in parts (Mistral): the text of the parts, and their thinking where there is no reasoning field."""
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in parts:
-        if not isinstance(part, dict):
-            raise ValueError("the content is no text")
-        if part.get("type") == "thinking":
-            thinking = part.get("thinking")
-            pieces = thinking if isinstance(thinking, list) else [{"text": thinking}]
-            thoughts += [str(piece.get("text") or "") for piece in pieces if isinstance(piece, dict)]
-        elif part.get("text") is not None:
-            texts.append(str(part["text"]))
-    return ("".join(texts) if texts else None), reasoning or "".join(thoughts) or None
+def _message_of(choice: Any) -> dict[str, Any]:
+    if isinstance(choice, dict):
+        message = choice.get("message") or choice.get("delta")
+        if isinstance(message, list):
+            message = next((item for item in reversed(message) if isinstance(item, dict)), None)
+        if message is None:
+            message = choice.get("text")
+        if isinstance(message, str):
+            return {"content": message}
+        if isinstance(message, dict):
+            return message
+    raise Failure(Fault.SERVER, "a choice without a message")
+
+
+def _word_of_end(choice: dict[str, Any]) -> str:
+    words = [word_of(choice.get(name)) for name in _REASONS]
+    meanings = [meaning_of(word) for word in words]
+    if LENGTH in meanings[:2]:
+        return LENGTH
+    known = (word for word, meaning in zip(words, meanings, strict=True) if meaning is not None)
+    return next(known, "") or next(filter(None, words), "")
+
+
+def _is_nothing(choice: Choice) -> bool:
+    """Neither a text nor a word for its end, or no text at all. An empty text may be all that a model says."""
+    if choice.reasoning or choice.tool_calls is not None:
+        return False
+    return choice.text is None or (not choice.text.strip() and not choice.finish_reason)
+
+
+def _notice_of_reason(word: str, tokens: int | None) -> str:
+    told = (
+        f"ends answers with the finish_reason {word!r}, which rsr does not know" if word else "gives no finish_reason"
+    )
+    cut = "they count as truncated only where their tokens reach max_tokens"
+    if tokens is None:
+        cut = "since it counts no tokens either, a truncated answer can't be told from a whole one"
+    return f"the server {told}: the texts are kept, and {cut}"
+
+
+def share_tokens(total: int | None, choices: Sequence[Choice]) -> list[int | None]:
+    """Shares the completion tokens of a response out over its choices by their length; the shares add up to it."""
+    if total is None or len(choices) == 1:
+        return [total] * len(choices)
+    lengths = [sum(len(part or "") for part in (c.text, c.reasoning, c.tool_calls)) + 1 for c in choices]
+    whole = sum(lengths)
+    shares: list[int | None] = []
+    given = passed = 0
+    for length in lengths:
+        passed += length
+        share = total * passed // whole - given
+        given += share
+        shares.append(share)
+    return shares
 
 
 def _failure_in_200(error: ServerError) -> Failure:
@@ -132,8 +188,3 @@ def _failure_in_200(error: ServerError) -> Failure:
     failure = failure_of_error(400, error)
     fault = Fault.SERVER if failure.fault is Fault.REQUEST else failure.fault
     return Failure(fault, f"HTTP 200 with an error: {error.message}", param=error.param, hint=failure.hint)
-
-
-def _count(value: Any) -> int | None:
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-    return value if is_count else None

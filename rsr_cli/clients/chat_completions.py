@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rsr_cli.clients.answers import Answer, read_answer
@@ -16,6 +17,7 @@ from rsr_cli.clients.averages import Average
 from rsr_cli.clients.endpoints import Dialect, Endpoint
 from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.json_posts import Poster, PostSettings
+from rsr_cli.clients.notices import Notices
 from rsr_cli.clients.pacing import text_tokens
 from rsr_cli.clients.retry import RetryPolicy
 
@@ -61,6 +63,7 @@ class ChatClient(Poster):
         self._chat = settings
         self._trying = asyncio.Lock()
         self._reply_tokens = Average()
+        self._notices = Notices()
 
     @property
     def takes_n(self) -> bool:
@@ -74,6 +77,7 @@ class ChatClient(Poster):
         """
         tokens = self._reckon(request) if self._pace.counts_tokens else 0.0
         answer = await self._persist(lambda endpoint: self._ask(endpoint, request), tokens)
+        self._notices.tell(answer.notices)
         if self._pace.counts_tokens and answer.completion_tokens is not None:
             self._reply_tokens.add(answer.completion_tokens / answer.returned)
             prompt_tokens = text_tokens(request.messages) if answer.prompt_tokens is None else answer.prompt_tokens
@@ -116,10 +120,11 @@ class ChatClient(Poster):
         A narrower dialect is only remembered once it has worked.
         """
         dialect = endpoint.dialect
+        read = partial(read_answer, max_tokens=request.max_tokens or self._chat.max_tokens)
         while True:
             sent = time.monotonic()
             try:
-                answer = await self._send(endpoint, request_body(self._chat, request, dialect), read_answer)
+                answer = await self._send(endpoint, request_body(self._chat, request, dialect), read)
             except Failure as failure:
                 other = narrower(dialect, request, failure)
                 if other is None:

@@ -20,8 +20,11 @@ def read_tool_calls(message: Any) -> str | None:
         calls = [older]
     if isinstance(parts := message.get("content"), list):
         calls += [part for part in parts if isinstance(part, dict) and part.get("type") in ("tool_use", "function")]
-    found = [_in_openai_form(call) for call in calls if isinstance(call, dict)]
-    return json.dumps(found, ensure_ascii=False) if found else None
+    try:
+        found = [_in_openai_form(call) for call in calls if isinstance(call, dict)]
+        return json.dumps(found, ensure_ascii=False) if found else None
+    except RecursionError:
+        return None  # nested beyond any call's measure, and the text beside it counts
 
 
 def _in_openai_form(call: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 import orjson
 
-from rsr_cli.clients.answers import Answer, Choice
+from rsr_cli.clients.answers import Answer, Choice, share_tokens
 from rsr_cli.clients.chat_completions import ChatClient, ChatRequest, ChatSettings
 from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.retry import RetryPolicy
@@ -199,24 +199,6 @@ class OpenaiCompatibleApi:
             error=failure.message,
             params=params.text,
         )
-
-
-def share_tokens(total: int | None, choices: Sequence[Choice]) -> list[int | None]:
-    """Shares the completion tokens of a response out over its choices by their length; the shares add up to it."""
-    if total is None or len(choices) == 1:
-        return [total] * len(choices)
-    lengths = [
-        sum(len(part or "") for part in (choice.text, choice.reasoning, choice.tool_calls)) + 1 for choice in choices
-    ]
-    whole = sum(lengths)
-    shares: list[int | None] = []
-    given = passed = 0
-    for length in lengths:
-        passed += length
-        share = total * passed // whole - given
-        given += share
-        shares.append(share)
-    return shares
 
 
 def _check_extra_params(extra_params: dict[str, Any]) -> None:

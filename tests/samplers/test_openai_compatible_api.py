@@ -7,10 +7,10 @@ from typing import Literal
 
 import pytest
 
-from rsr_cli.clients.answers import Choice
+from rsr_cli.clients.answers import Choice, share_tokens
 from rsr_cli.errors import AuthError, BackendError, ConfigError
 from rsr_cli.registry import find
-from rsr_cli.samplers.openai_compatible_api import OpenaiCompatibleApi, share_tokens
+from rsr_cli.samplers.openai_compatible_api import OpenaiCompatibleApi
 from rsr_cli.samplers.seeds import attempt_seed
 from rsr_cli.types import Message, Prompt
 from tests.samplers.drawing import draw, draw_once, prompt, sampler, until
@@ -182,7 +182,7 @@ async def test_filtered_text_is_dropped(model_server: ModelServer) -> None:
 
 
 async def test_of_n_choices_only_the_broken_are_asked_again(model_server: ModelServer) -> None:
-    broken = {0: "abort", 2: "repetition", 4: None}
+    broken = {0: "abort", 2: "error", 4: "network_error"}
     model_server.scenario.reply = lambda ask: Reply(f"{ask.k}", broken.get(ask.k, "stop"))
     completions = await draw_once(model_server.base_url, [0, 1, 2, 3])
     assert sorted(str(completion.response) for completion in completions) == ["1", "3", "5", "6"]

@@ -36,7 +36,7 @@ _REFUSALS: dict[str, tuple[int, dict[str, str], str]] = {
     "rate-limit-in-200": (200, {}, '{"error": {"message": "Slow down", "code": 429}}'),
     "empty-choices": (200, {}, '{"model": "test-model", "choices": []}'),
 }
-_CHANGED_ANSWERS = ("truncated-json", "null-content", "abort", "no-finish-reason", "slow-bytes", "reset-midway")
+_CHANGED_ANSWERS = ("truncated-json", "null-content", "abort", "slow-bytes", "reset-midway")
 _OTHERS = ("reset-before", "reset-after", "hang")
 
 FAULTS: tuple[str, ...] = (*_REFUSALS, *_CHANGED_ANSWERS, *_OTHERS)
@@ -103,8 +103,6 @@ async def spoiled(fault: str, document: dict[str, Any], request: web.Request, ha
         choices = [{**choice, "message": {"role": "assistant", "content": None}} for choice in choices]
     elif fault == "abort":
         choices = [{**choice, "finish_reason": "abort"} for choice in choices]
-    elif fault == "no-finish-reason":
-        choices = [{**choice, "finish_reason": None} for choice in choices]
     body = orjson.dumps({**document, "choices": choices})
     if fault == "reset-after":
         reset(request)

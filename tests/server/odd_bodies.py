@@ -72,7 +72,7 @@ WHOLE: dict[str, Callable[[dict[str, Any]], web.Response]] = {
 
 @cache
 def _bomb() -> bytes:
-    return gzip.compress(b'{"choices": "' + b"a" * (80 << 20), compresslevel=1)
+    return gzip.compress(b'{"choices": "' + b"a" * (8 << 20), compresslevel=1)
 
 
 def _larger_than_any_answer(_: dict[str, Any]) -> web.Response:
@@ -83,6 +83,9 @@ WHOLE_IN_LATIN_1 = {"iso-8859-1": _with_charset("iso-8859-1")}
 UNUSABLE: dict[str, Callable[[dict[str, Any]], web.Response]] = {
     "no UTF-8": lambda document: web.Response(
         body=orjson.dumps(document).replace("答".encode(), "答".encode()[:2]), content_type=_JSON
+    ),
+    "an object for a text": lambda document: web.json_response(
+        {"choices": [{"message": {"content": {"a": {}}}, "finish_reason": "stop"}]}
     ),
     "too large": _larger_than_any_answer,
 }

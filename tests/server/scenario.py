@@ -25,7 +25,7 @@ class Ask:
 @dataclass(frozen=True, slots=True)
 class Reply:
     content: str | None
-    finish_reason: str | None = "stop"
+    finish_reason: Any = "stop"
     reasoning: str | None = None
     completion_tokens: int | None = None
     """None: one per word."""

@@ -19,6 +19,7 @@ from rsr_cli.clients.batches.lines import content_key, custom_id, read_response,
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings, narrower, request_body
 from rsr_cli.clients.endpoints import Dialect
 from rsr_cli.clients.failures import Failure, Fault, Redactor
+from rsr_cli.clients.notices import Notices
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import BackendError
 from rsr_cli.types import Postponed
@@ -61,6 +62,7 @@ class BatchClient:
         self._redact = Redactor(settings.api_key)
         self._api = BatchApi(settings, policy)
         self._dialect = Dialect()
+        self._notices = Notices()
         self._open: dict[Dialect, RequestFile] = {}
         """The files that requests are written to now: one file, one dialect."""
         self._closing: dict[RequestFile, asyncio.Event] = {}
@@ -130,7 +132,9 @@ class BatchClient:
                 continue
             batch, line = found
             try:
-                return self._learn(read_response(line), request, batch.dialect)
+                answer = read_response(line, request.max_tokens or self._settings.max_tokens)
+                self._notices.tell(answer.notices)
+                return self._learn(answer, request, batch.dialect)
             except Failure as failure:
                 failure.message = self._redact(failure.message)
                 self._folder.forget(name)

@@ -7,10 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from rsr_cli.clients.answers import Answer, read_answer
-from rsr_cli.clients.bodies import read_body, write_body
+from rsr_cli.clients.answers import Answer, answer_in
+from rsr_cli.clients.bodies import read_body, reading, write_body
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings
 from rsr_cli.clients.failures import Failure, Fault, error_in, failure_of_error
 
@@ -61,14 +59,17 @@ def tells_success(line: bytes) -> bool:
     return _SUCCESS.search(line) is not None
 
 
-def read_response(line: bytes) -> Answer:
-    """Raises a Failure where the line is broken or tells of one."""
-    document = read_body(line)
+def read_response(line: bytes, max_tokens: int | None = None) -> Answer:
+    """The answer to a request of so many tokens a choice. Raises a Failure where the line is broken or tells of one."""
+    return reading(lambda body: _answer_in_line(read_body(body), max_tokens), line)
+
+
+def _answer_in_line(document: Any, max_tokens: int | None) -> Answer:
     response = document.get("response") if isinstance(document, dict) else None
     response = response if isinstance(response, dict) else {}
     status, body = response.get("status_code"), response.get("body")
     if body and status in (200, None):
-        return read_answer(orjson.dumps(body))
+        return answer_in(body, max_tokens)
     error = error_in(body) or error_in(document.get("error")) or error_in(document)
     if error is None:
         raise Failure(Fault.SERVER, "an answer without a body")

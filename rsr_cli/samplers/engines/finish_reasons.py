@@ -7,14 +7,16 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-_CUT = {"length", "repetition"}
+from rsr_cli.clients.finish_reasons import judged, word_of
 
 
-def finish_reason(told: str | None, token_ids: Sequence[int], end_ids: Collection[int]) -> str:
+def finish_reason(
+    told: str | None, token_ids: Sequence[int], end_ids: Collection[int], max_tokens: int | None = None
+) -> str:
     """`stop` or `length`, by what the engine told; where it told nothing, a completion without an end token at its end
     was cut."""
-    if told is not None:
-        return "length" if told in _CUT else told
+    if word := word_of(told):
+        return judged(word, len(token_ids), max_tokens)
     return "stop" if token_ids and token_ids[-1] in end_ids else "length"
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from jinja2 import TemplateError
 
+from rsr_cli.clients.finish_reasons import FAILED, meaning_of, word_of
 from rsr_cli.reply import final_reply, split_thinking
 from rsr_cli.samplers.engines.finish_reasons import end_token_ids, finish_reason
 from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
@@ -84,13 +85,13 @@ class VllmEngine:
         except Exception as error:
             raise EngineGone(f"{type(error).__name__}: {error}") from error
         output = outputs[-1].outputs[0]
-        if output.finish_reason in ("abort", "error"):
+        if meaning_of(word_of(output.finish_reason)) == FAILED:
             raise EngineGone("the engine gave the request up")
         reasoning, response = self._split(output.text, opened, draw)
         return Drawn(
             response=response,
             reasoning=reasoning,
-            finish_reason=finish_reason(output.finish_reason, output.token_ids, self._end_ids),
+            finish_reason=finish_reason(output.finish_reason, output.token_ids, self._end_ids, draw.max_tokens),
             prompt_tokens=len(tokens),
             completion_tokens=len(output.token_ids),
         )

@@ -13,6 +13,7 @@ from rsr_cli import registry
 from rsr_cli.clients.tool_calls import read_tool_calls
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.stages.prepare import Counts
+from rsr_cli.stages.rows import as_sent
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.inputs import BadRow, read_input
@@ -129,7 +130,7 @@ class _Ids:
         if row.get("id") is not None:
             return str(row["id"]) if str(row["id"]) in self._known else None
         messages = row.get("messages")
-        return self._by_messages.get(_messages_key(messages)) if messages else None
+        return self._by_messages.get(_messages_key(as_sent(messages))) if messages else None
 
 
 def _messages_key(messages: Any) -> bytes:

@@ -6,26 +6,25 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rsr_cli import registry
-from rsr_cli.config.settings import Config, Data, Input, Preprocess
+from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError, WorkDirError
-from rsr_cli.samplers.params import sampling_problem
 from rsr_cli.stages.progress import Task
+from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
-from rsr_cli.store.inputs import BadRow, Row, read_input
+from rsr_cli.store.inputs import BadRow, Row, input_file, read_input
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
 
 _SHOWN = 10
-_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 
 
 @dataclass
@@ -36,6 +35,8 @@ class Counts:
     prompts: int = 0
     without_answer: int = 0
     shown: list[str] = field(default_factory=list)
+    keys: str = ""
+    """Those of the first row."""
 
     def reject(self, where: str, why: str) -> None:
         self.invalid += 1
@@ -118,6 +119,7 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         if isinstance(row, BadRow):
             counts.reject(where, row)
             continue
+        counts.keys = counts.keys or ", ".join(row)[:300]
         if transform is not None:
             try:
                 transformed = transform(row)
@@ -129,12 +131,12 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
             if transformed is None:
                 counts.skipped += 1
                 continue
-            row = transformed
-        problem = _problem(row)
+            row = identified(transformed)
+        problem = row_problem(row)
         if problem:
             counts.reject(where, problem)
             continue
-        prompt = _prompt(row, preprocess)
+        prompt = as_prompt(row, preprocess)
         key = hashlib.blake2b(prompt.id.encode(), digest_size=16).digest()
         if key in seen:
             counts.reject(where, f"the id {prompt.id!r} stands in an earlier row too")
@@ -143,10 +145,13 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         counts.prompts += 1
         counts.without_answer += prompt.metadata.get("answer") in (None, "", [])
         yield prompt
+    there = f"; the keys of the first row: {counts.keys}" if counts.keys and not counts.prompts else ""
     if counts.invalid and preprocess.on_invalid == "fail":
-        raise InputError(counts.summary(), "mend them, or set data.preprocess.on_invalid=skip to leave them out")
+        raise InputError(
+            counts.summary() + there, "correct them, or set data.preprocess.on_invalid=skip to leave them out"
+        )
     if not counts.prompts:
-        raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform)")
+        raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform){there}")
 
 
 def _stage_shards(staging: Path, config: Config, counts: Counts, task: Task) -> int:
@@ -204,52 +209,16 @@ def _transform(data: Data) -> Callable[[dict[str, Any]], dict[str, Any] | None] 
     return function  # type: ignore[no-any-return]
 
 
-def _problem(row: Any) -> str | None:
-    """What is wrong with a row's shape, None where it is right."""
-    if not isinstance(row, dict):
-        return f"the transform returned a {type(row).__name__}, not a dict"
-    if not isinstance(row.get("id"), str) or not row["id"]:
-        return "no id" if row.get("id") in (None, "") else f"the id is a {type(row['id']).__name__}, not a string"
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return "no messages" if not messages else f"messages is a {type(messages).__name__}, not a list"
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in _ROLES:
-            return f"messages[{index}] has no role of {', '.join(sorted(_ROLES))}"
-        if not isinstance(message.get("content"), str | list) and not message.get("tool_calls"):
-            return f"messages[{index}] has no content"
-    if row.get("metadata") is not None and not isinstance(row["metadata"], dict):
-        return f"metadata is a {type(row['metadata']).__name__}, not an object"
-    if problem := sampling_problem((row.get("metadata") or {}).get("sampling")):
-        return problem
-    try:
-        json.dumps([row["id"], messages, row.get("metadata")], allow_nan=False, ensure_ascii=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        return f"can't be written as JSON: {error}"
-    return None
-
-
-def _prompt(row: dict[str, Any], preprocess: Preprocess) -> Prompt:
-    messages = [dict(message) for message in row["messages"]]
-    if preprocess.instruction:
-        last = next((message for message in reversed(messages) if message["role"] == "user"), None)
-        if last is not None and isinstance(last["content"], str):
-            last["content"] = f"{last['content']}\n\n{preprocess.instruction}"
-        elif last is not None:
-            last["content"] = [*last["content"], {"type": "text", "text": f"\n\n{preprocess.instruction}"}]
-    if preprocess.system_prompt and not any(message["role"] in ("system", "developer") for message in messages):
-        messages.insert(0, {"role": "system", "content": preprocess.system_prompt})
-    return Prompt(row["id"], messages, dict(row.get("metadata") or {}))
-
-
 def _mixed(data: Data) -> Iterator[Row]:
     """The rows of all inputs, each cut down to its count or fraction, interleaved where there are several."""
+    # A transform may want any column, the check of rows that are right already only these.
+    columns = None if data.preprocess.transform else ("id", "messages", "metadata")
     if len(data.input_path) == 1 and data.input_path[0].count is None and data.input_path[0].fraction is None:
-        yield from read_input(data.input_path[0].path)
+        yield from read_input(data.input_path[0].path, columns)
         return
     chance = random.Random(data.seed)
     wanted = [_wanted(item, chance) for item in data.input_path]
-    streams = [_taken(item.path, places) for item, places in zip(data.input_path, wanted, strict=True)]
+    streams = [_taken(item.path, columns, places) for item, places in zip(data.input_path, wanted, strict=True)]
     left = [len(rows) for rows in wanted]
     while any(left):
         [source] = chance.choices(range(len(left)), weights=left)
@@ -257,13 +226,13 @@ def _mixed(data: Data) -> Iterator[Row]:
         yield next(streams[source])
 
 
-def _taken(path: str, places: Container[int]) -> Iterator[Row]:
-    return (row for place, row in enumerate(read_input(path)) if place in places)
+def _taken(path: str, columns: Collection[str] | None, places: Container[int]) -> Iterator[Row]:
+    return (row for place, row in enumerate(read_input(path, columns)) if place in places)
 
 
 def _wanted(item: Input, chance: random.Random) -> set[int] | range:
     """The places of the rows to take of an input."""
-    total = sum(1 for _ in read_input(item.path))
+    total = sum(1 for _ in read_input(item.path, ("id", "messages")))
     if item.count is not None and item.count > total:
         raise InputError(f"data.input_path: {item.path} holds {total} rows, not the {item.count} that count asks for")
     count = item.count if item.count is not None else round(total * (1.0 if item.fraction is None else item.fraction))
@@ -273,7 +242,4 @@ def _wanted(item: Input, chance: random.Random) -> set[int] | range:
 def _input_digest(path: str) -> str:
     if path.startswith("hf://"):
         return path
-    file = Path(path).expanduser()
-    if not file.is_file():
-        next(read_input(path), None)  # says what is wrong with it
-    return registry.file_digest(file)
+    return registry.file_digest(input_file(path))

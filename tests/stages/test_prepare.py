@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,95 @@ def test_a_dataset_of_the_hub_is_read_through_datasets(
     monkeypatch.setitem(sys.modules, "datasets", None)
     missing = rsr("prepare", config, "-w", tmp_path / "v")
     assert missing.exit_code == 2 and "rsr-cli[hf]" in missing.stderr
+
+
+def test_null_fields_of_a_table_are_not_sent(tmp_path: Path, rsr: Rsr) -> None:
+    """Structs of one column have all fields of all rows; what a row did not have must not reach a server."""
+    items = sums(3)
+    picture = {"type": "image_url", "image_url": {"url": "http://x/y.png"}}
+    items[0]["messages"] = [{"role": "user", "name": "Ann", "content": [{"type": "text", "text": "?"}, picture]}]
+    items[1]["messages"] = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    items[0]["metadata"] |= {"sampling": {"temperature": 0.1, "max_tokens": 9}, "options": {"A": "x", "B": "y"}}
+    items[1]["metadata"] |= {"sampling": {"chat_template_kwargs": {"top_k": 20}}, "options": {"B": "y", "C": "z"}}
+    items.pop()
+    config = write_config(tmp_path / "c.yaml", tmp_path / "in.parquet", URL, formatter=["rollouts"])
+    (tmp_path / "t.py").write_text(
+        "def f(item): return {'id': item['id'], 'messages': item['messages'],\n"
+        "    'metadata': {**item['metadata'], 'sampling': item['metadata']['sampling']}}\n"
+    )
+    write_as(tmp_path / "in.parquet", items)
+    for name, transform in (("w", "null"), ("v", f"{tmp_path}/t.py:f")):
+        outcome = rsr("prepare", config, "-w", tmp_path / name, f"data.preprocess.transform={transform}")
+        assert outcome.exit_code == 0, outcome.stderr
+        found = rows(tmp_path / name / "data")
+        assert [json.loads(row["messages"]) for row in found] == [item["messages"] for item in items]
+        assert [json.loads(row["metadata"]) for row in found] == [item["metadata"] for item in items]
+
+
+def test_an_explicit_null_in_jsonl_is_kept_where_it_says_something(tmp_path: Path, rsr: Rsr) -> None:
+    items = sums(1)
+    items[0]["metadata"]["sampling"] = {"temperature": None}
+    items[0]["messages"][0]["name"] = None
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", items), URL)
+    assert rsr("prepare", config, "-w", tmp_path / "w").exit_code == 0
+    [row] = rows(tmp_path / "w/data")
+    assert json.loads(row["metadata"])["sampling"] == {"temperature": None}
+    assert "name" not in row["messages"]
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "saying"),
+    [
+        ({"role": ["user"], "content": "?"}, "has no role"),
+        ({"role": {"a": 1}, "content": "?"}, "has no role"),
+        ({"role": None, "content": "?"}, "has no role"),
+        ("user: ?", "has no role"),
+        ({"role": "user"}, "has no content"),
+        ({"role": "user", "content": {"text": "?"}}, "content that is a dict"),
+        ({"role": "user", "content": 5}, "content that is a int"),
+        ({"role": "user", "content": ["?"]}, r"content\[0\] that is no object"),
+        ({"role": "user", "content": [{"type": "text"}]}, "without a text"),
+        ({"role": "user", "content": [{"type": ["text"], "text": "?"}]}, "no object with a type"),
+        ({"role": "assistant", "content": None, "tool_calls": "f()"}, "tool_calls"),
+        ({"role": "assistant", "content": None, "tool_calls": [None]}, "tool_calls"),
+    ],
+)
+def test_an_odd_message_is_a_bad_row(message: Any, saying: str, tmp_path: Path, rsr: Rsr) -> None:
+    items = sums(2)
+    items[0]["messages"] = [message]
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", items), URL)
+    refused = rsr("prepare", config, "-w", tmp_path / "w")
+    assert refused.exit_code == 2 and re.search(rf"in\.jsonl:1: messages\[0\].*{saying}", refused.stderr)
+    skipped = rsr("prepare", config, "-w", tmp_path / "w", "data.preprocess.on_invalid=skip")
+    assert skipped.exit_code == 0 and ids(tmp_path / "w") == ["sum-1"]
+
+
+def test_a_transform_may_leave_the_id_to_us(tmp_path: Path, rsr: Rsr) -> None:
+    (tmp_path / "t.py").write_text(
+        "def f(item):\n"
+        "    messages = [{'role': 'user', 'content': item['q']}]\n"
+        "    return {'messages': messages, 'metadata': {'answer': item['a']}}\n"
+    )
+    config = write_config(tmp_path / "c.yaml", tmp_path / "in.jsonl", URL)
+    found = []
+    for raw in ([{"q": "x", "a": "1"}, {"q": "y", "a": "2"}], [{"q": "y", "a": "3"}, {"q": "x", "a": "1"}]):
+        write_rows(tmp_path / "in.jsonl", raw)
+        transform = f"data.preprocess.transform={tmp_path}/t.py:f"
+        assert rsr("prepare", config, "-w", tmp_path / raw[0]["q"], transform).exit_code == 0
+        found.append(ids(tmp_path / raw[0]["q"]))
+    assert found[0] == found[1][::-1] and len(set(found[0])) == 2
+    write_rows(tmp_path / "in.jsonl", [{"q": "x", "a": "1"}, {"q": "x", "a": "2"}])
+    assert "in an earlier row too" in rsr("prepare", config, "-w", tmp_path / "w", transform).stderr
+
+
+def test_where_no_prompt_comes_of_it_the_error_names_what_is_there(tmp_path: Path, rsr: Rsr) -> None:
+    (tmp_path / "in.csv").write_text("Frage;Antwort\n1+1?;2\n")
+    (tmp_path / "t.py").write_text("def f(item): return None if 'question' not in item else item\n")
+    config = write_config(tmp_path / "c.yaml", tmp_path / "in.csv", URL)
+    for transform in ("null", f"{tmp_path}/t.py:f"):
+        outcome = rsr("prepare", config, "-w", tmp_path / "w", f"data.preprocess.transform={transform}")
+        assert outcome.exit_code == 2
+        assert "the keys of the first row: Frage, Antwort" in outcome.stderr

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli import registry
-from rsr_cli.clients.tool_calls import read_tool_calls
 from rsr_cli.errors import InputError, PluginError
+from rsr_cli.stages.import_rows import ImportRows, problem_of
 from rsr_cli.stages.prepare import Counts
 from rsr_cli.stages.rows import as_sent
 from rsr_cli.stages.session import Session, StageResult
@@ -19,9 +19,6 @@ from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.inputs import BadRow, read_input
 from rsr_cli.store.recorder import compact
 from rsr_cli.types import Attempt, Group
-
-_TEXTS = ("response", "reasoning", "finish_reason", "model")
-_NUMBERS = ("prompt_tokens", "completion_tokens", "seed")
 
 
 def import_(session: Session, path: str, *, transform: str | None = None, skip_invalid: bool = False) -> StageResult:
@@ -34,11 +31,14 @@ def import_(session: Session, path: str, *, transform: str | None = None, skip_i
     numbers = session.require_data()
     counts = Counts()
     origin = _Origin(path)
-    by_prompt = _read(session, path, transform, counts, origin)
+    rows = ImportRows(keep_truncated=not session.config.sampler.drop_truncated)
+    by_prompt = _read(session, path, transform, counts, origin, rows)
     if counts.invalid and not skip_invalid:
         raise InputError(counts.summary(), "mend them, or leave them out with --skip-invalid")
     for line in counts.shown:
         session.progress.warn(f"skipped: {line}")
+    for notice in rows.notices():
+        session.progress.warn(notice)
     added = {"imported": 0, "already_here": 0}
     for shard in numbers:
         new = {
@@ -79,7 +79,7 @@ class _Origin:
 
 
 def _read(
-    session: Session, path: str, transform: str | None, counts: Counts, origin: _Origin
+    session: Session, path: str, transform: str | None, counts: Counts, origin: _Origin, rows: ImportRows
 ) -> dict[str, list[Attempt]]:
     """The attempts in `path` by the id of their prompt, not yet numbered."""
     function = registry.load_object(transform) if transform else None
@@ -87,7 +87,6 @@ def _read(
         raise PluginError(f"--transform: {transform} is not a function")
     ids = _Ids(session)
     result: dict[str, list[Attempt]] = defaultdict(list)
-    keep_truncated = not session.config.sampler.drop_truncated
     for number, (where, row) in enumerate(read_input(path), 1):
         counts.rows += 1
         if isinstance(row, BadRow):
@@ -109,7 +108,7 @@ def _read(
             if problem or prompt_id is None:
                 counts.reject(where, problem or "no prompt here has these messages")
                 continue
-            result[prompt_id].append(_attempt(item, prompt_id, origin(number, part), keep_truncated))
+            result[prompt_id].append(rows.attempt(item, prompt_id, origin(number, part)))
     return result
 
 
@@ -134,7 +133,7 @@ class _Ids:
 
 
 def _messages_key(messages: Any) -> bytes:
-    return hashlib.blake2b(json.dumps(messages, sort_keys=True).encode(), digest_size=16).digest()
+    return hashlib.blake2b(json.dumps(messages, sort_keys=True, default=str).encode(), digest_size=16).digest()
 
 
 def _problem(row: Any, prompt_id: str | None) -> str | None:
@@ -148,43 +147,4 @@ def _problem(row: Any, prompt_id: str | None) -> str | None:
             if row.get("id") is not None
             else "no prompt here has these messages"
         )
-    if not isinstance(row.get("response"), str) and not (row.get("response") is None and _tool_calls(row)):
-        return "has no response" if row.get("response") is None else "the response is not a string"
-    for name in _TEXTS:
-        if row.get(name) is not None and not isinstance(row[name], str):
-            return f"{name} is a {type(row[name]).__name__}, not a string"
-    for name in _NUMBERS:
-        if row.get(name) is not None and (not isinstance(row[name], int) or isinstance(row[name], bool)):
-            return f"{name} is a {type(row[name]).__name__}, not a whole number"
-        if abs(row.get(name) or 0) >= 2 ** (63 if name == "seed" else 31):
-            return f"{name} is too large"
-    return None
-
-
-def _attempt(row: dict[str, Any], prompt_id: str, source: str, keep_truncated: bool) -> Attempt:
-    truncated = row.get("finish_reason") == "length"
-    return Attempt(
-        id=prompt_id,
-        attempt=0,
-        step=0,
-        step_size=0,
-        response=(row.get("response") or "") if keep_truncated or not truncated else None,
-        reasoning=row.get("reasoning"),
-        finish_reason=row.get("finish_reason") or "unknown",
-        model=row.get("model") or "unknown",
-        prompt_tokens=row.get("prompt_tokens"),
-        completion_tokens=row.get("completion_tokens"),
-        seed=row.get("seed"),
-        source=source,
-        tool_calls=_tool_calls(row) if keep_truncated or not truncated else None,
-    )
-
-
-def _tool_calls(row: dict[str, Any]) -> str | None:
-    calls = row.get("tool_calls")
-    if isinstance(calls, str):
-        try:
-            calls = json.loads(calls)
-        except (ValueError, RecursionError):
-            return None
-    return read_tool_calls({"tool_calls": calls})
+    return problem_of(row)

@@ -95,3 +95,49 @@ def test_a_mapping_may_give_several_completions_or_none(tmp_path: Path, work_dir
     outcome = rsr("import", path, "-w", work_dir, "--transform", f"{tmp_path}/m.py:f", "--json")
     assert outcome.exit_code == 0, outcome.stderr
     assert json.loads(outcome.stdout)["stages"]["import"]["imported"] == 9
+
+
+TRUNCATED = [
+    "length",
+    "max_tokens",
+    "MAX_TOKENS",
+    "model_length",
+    "max_length",
+    "Length",
+    "truncated",
+    {"type": "length"},
+]
+FAILED = ["error", "abort", "ERROR", "cancelled"]
+WHOLE = ["stop", "STOP", "eos", "end_turn", "COMPLETE", {"type": "stop", "matched": 2}]
+UNKNOWN = ["brand new", "other", "", None, "null"]
+
+
+def test_an_imported_end_is_read_like_an_answers(tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    ends = [*TRUNCATED, *FAILED, "content_filter", "SAFETY", *WHOLE, *UNKNOWN]
+    made = [{"id": "sum-0", "response": f"{number}", "finish_reason": end} for number, end in enumerate(ends)]
+    outcome = rsr("import", write_rows(tmp_path / "made.jsonl", made), "-w", work_dir)
+    assert outcome.exit_code == 0, outcome.stderr
+    kept = [row for row in rows(work_dir / "rollout") if row["response"] is not None and row["error"] is None]
+    assert [row["response"] for row in kept] == [str(number) for number in range(14, len(ends))]
+    found = [row["finish_reason"] for row in rows(work_dir / "rollout")]
+    assert found[:14] == ["length"] * 8 + ["error"] * 4 + ["content_filter"] * 2
+    assert found[14:] == ["stop"] * 6 + ["brand new", "other"] + ["unknown"] * 3
+    assert outcome.stderr.count("brand new") == 1 and "3 of the rows have no finish_reason" in outcome.stderr
+
+
+@pytest.mark.parametrize("count", [211.0, "211", "211.0", float("nan"), "", None])
+def test_counts_as_pandas_and_csv_write_them(count: object, tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    made = {"id": ["sum-0"], "response": ["x"], "completion_tokens": [count], "prompt_tokens": [7.0], "seed": [3.0]}
+    pq.write_table(pa.table(made), tmp_path / "made.parquet")
+    outcome = rsr("import", tmp_path / "made.parquet", "-w", work_dir)
+    assert outcome.exit_code == 0, outcome.stderr
+    [row] = rows(work_dir / "rollout")
+    known = count is not None and count != "" and count == count
+    assert (row["completion_tokens"], row["prompt_tokens"], row["seed"]) == (211 if known else None, 7, 3)
+
+
+@pytest.mark.parametrize("wrong", [{"completion_tokens": -1}, {"completion_tokens": [1]}, {"seed": "x"}, {"model": 5}])
+def test_a_value_that_can_not_be_is_refused(wrong: dict[str, object], tmp_path: Path, work_dir: Path, rsr: Rsr) -> None:
+    made = write_rows(tmp_path / "made.jsonl", [{"id": "sum-0", "response": "x"} | wrong])
+    outcome = rsr("import", made, "-w", work_dir)
+    assert outcome.exit_code == 2 and next(iter(wrong)) in outcome.stderr

@@ -21,6 +21,7 @@ def group(*outcomes: float | str | tuple[float | None, str] | None, reasoning: s
             finish_reason={"truncated": "length", "error": "error"}.get(failed or "", "stop"),
             error="HTTP 500 after 3 tries" if failed == "error" else None,
             model="m",
+            prompt_tokens=0,
             completion_tokens=10,
         )
         if not failed and not isinstance(score, str):

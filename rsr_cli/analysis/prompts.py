@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import comb
 from typing import Any
@@ -12,8 +12,11 @@ from rsr_cli.types import Group
 
 @dataclass(frozen=True, slots=True)
 class PromptStats:
-    """`first_step` holds the known outcomes (pass or not) of the first step, whose size no outcome has decided;
-    `drawn` is false where every attempt was imported."""
+    """The outcomes are those that are known: of a score whether it passes, and a truncated attempt does not.
+
+    `first_step` holds those of the first step, `of_size` those of the attempts that are drawn whatever comes where
+    nothing stops early: no outcome has decided how many there are. `drawn` is false where every attempt was imported.
+    """
 
     id: str
     n_attempts: int
@@ -26,46 +29,70 @@ class PromptStats:
     end_reason: str
     drawn: bool
     first_step: tuple[bool, ...]
-    all_outcomes: tuple[bool, ...]
+    first_step_valid: tuple[bool, ...]
+    """Without the truncated attempts."""
+    of_size: tuple[bool, ...]
 
     @property
     def pass_rate(self) -> float | None:
-        """Of all known scores. Biased where outcomes decided when to stop."""
+        """Of all known outcomes, truncated attempts among them. Biased where outcomes decided when to stop."""
+        known = self.n_scored + self.n_truncated
+        return self.n_pass / known if known and (self.n_scored or not self.n_valid) else None
+
+    @property
+    def pass_rate_valid(self) -> float | None:
+        """Of the known scores alone."""
         return self.n_pass / self.n_scored if self.n_scored else None
 
     @property
     def pass_rate_first_step(self) -> float | None:
-        return sum(self.first_step) / len(self.first_step) if self.first_step else None
+        return mean(self.first_step)
+
+    @property
+    def pass_rate_first_step_valid(self) -> float | None:
+        return mean(self.first_step_valid)
 
     def row(self) -> dict[str, Any]:
         """As a row of prompts.parquet."""
         names = ("id", "n_valid", "n_scored", "n_pass", "n_fail", "n_truncated", "n_error", "n_attempts", "end_reason")
-        rates = {"pass_rate": self.pass_rate, "pass_rate_first_step": self.pass_rate_first_step}
-        return {name: getattr(self, name) for name in names} | rates
+        rates = ("pass_rate", "pass_rate_first_step", "pass_rate_valid", "pass_rate_first_step_valid")
+        return {name: getattr(self, name) for name in (*names, *rates)}
 
 
 def prompt_stats(
-    group: Group, passes: Callable[[float], bool], fails: Callable[[float], bool], end_reason: str
+    group: Group, passes: Callable[[float], bool], fails: Callable[[float], bool], end_reason: str, size: int
 ) -> PromptStats:
+    """`size` is how many attempts are drawn of a prompt, whatever comes, where nothing stops early."""
     attempts = group.attempts.values()
     rollouts = list(group.rollouts())
-    scored = [(item.attempt.step, item.score) for item in rollouts if item.score is not None]
-    outcomes = tuple(passes(score) for _, score in scored)
+    scored = {item.attempt.attempt: item.score for item in rollouts if item.score is not None}
+    outcomes = {number: passes(score) for number, score in scored.items()}
+    unknown = {item.attempt.attempt for item in rollouts} - outcomes.keys()
+    if outcomes or not unknown:
+        outcomes |= {number: False for number, attempt in group.attempts.items() if attempt.truncated}
     first = min((attempt.step for attempt in attempts), default=0)
+    first_step = {number for number in outcomes if group.attempts[number].step == first}
+    drawn = any(attempt.source is None for attempt in attempts)
     return PromptStats(
         id=group.prompt.id,
         n_attempts=len(attempts),
         n_valid=len(rollouts),
         n_scored=len(scored),
-        n_pass=sum(outcomes),
-        n_fail=sum(fails(score) for _, score in scored),
+        n_pass=sum(outcomes.values()),
+        n_fail=sum(map(fails, scored.values())),
         n_truncated=sum(attempt.truncated for attempt in attempts),
         n_error=sum(attempt.error is not None for attempt in attempts),
         end_reason=end_reason,
-        drawn=any(attempt.source is None for attempt in attempts),
-        first_step=tuple(passed for (step, _), passed in zip(scored, outcomes, strict=True) if step == first),
-        all_outcomes=outcomes,
+        drawn=drawn,
+        first_step=tuple(outcomes[number] for number in sorted(first_step)),
+        first_step_valid=tuple(outcomes[number] for number in sorted(first_step & scored.keys())),
+        # Truncated ones are replaced, up to max_steps: what comes after the first `size` is there by their outcome.
+        of_size=tuple(outcomes[number] for number in sorted(outcomes) if number < size or not drawn),
     )
+
+
+def mean(outcomes: Sequence[bool]) -> float | None:
+    return sum(outcomes) / len(outcomes) if outcomes else None
 
 
 def pass_at_k(n: int, passed: int, k: int) -> float:

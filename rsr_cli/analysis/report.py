@@ -29,11 +29,12 @@ class Example:
     def answer(self) -> str:
         return _cut(self.group.prompt.metadata.get("answer"))
 
-    def rollouts(self) -> list[dict[str, Any]]:
+    def rollouts(self, scores: dict[str, Any]) -> list[dict[str, Any]]:
         return [
             {
                 "attempt": rollout.attempt.attempt,
                 "score": rollout.score,
+                "outcome": _outcome(rollout.score, scores),
                 "status": rollout.verdict.status if rollout.verdict else "not scored",
                 "extracted": rollout.verdict.extracted_answer if rollout.verdict else None,
                 "response": _cut(rollout.response),
@@ -51,6 +52,13 @@ def render_report(summary: dict[str, Any], examples: list[Example]) -> str:
     template = environment.from_string(files("rsr_cli.analysis").joinpath("report.html.j2").read_text(encoding="utf-8"))
     order = {"sometimes passes": 0, "never passes": 1, "always passes": 2}
     return template.render(summary=summary, examples=sorted(examples, key=lambda example: order[example.kind]))
+
+
+def _outcome(score: float | None, scores: dict[str, Any]) -> str:
+    """pass, fail, or neither where it is between the thresholds or not known."""
+    if score is None:
+        return "neither"
+    return "pass" if score >= scores["pass_threshold"] else "fail" if score <= scores["fail_threshold"] else "neither"
 
 
 def _cut(value: Any) -> str:

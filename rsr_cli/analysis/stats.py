@@ -7,11 +7,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rsr_cli.analysis.prompts import PromptStats, pass_at_k
+from rsr_cli.analysis.prompts import PromptStats, mean, pass_at_k
+from rsr_cli.clients.estimates import usage_of
 from rsr_cli.types import Group
 
 _PERCENTILES = (5, 25, 50, 75, 95, 99)
 _RATE_BINS = 10
+_RATES = ("pass_rate", "pass_rate_valid", "pass_rate_first_step", "pass_rate_first_step_valid")
 _KINDS = ("prompt", "completion")
 _NUMBER = re.compile(r"\d+")
 
@@ -56,12 +58,16 @@ class Statistics:
 
     max_rollouts: int
     early_stop: bool
+    """Outcomes decide how many attempts a prompt gets."""
     prices: tuple[float, float]
     """Money per million prompt tokens and per million completion tokens."""
 
     groups: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
+    """What the servers counted, and estimates where they did not."""
+    estimated: Counter[str] = field(default_factory=Counter)
+    """How much of the tokens is estimated, of how many attempts."""
     statuses: Counter[str] = field(default_factory=Counter)
     end_reasons: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
@@ -70,8 +76,10 @@ class Statistics:
     per_prompt: Distribution = field(default_factory=Distribution)
     completion_tokens: Distribution = field(default_factory=Distribution)
     rates: list[int] = field(default_factory=lambda: [0] * _RATE_BINS)
-    rate_sum: float = 0.0
-    first_rate_sum: float = 0.0
+    first_rates: list[int] = field(default_factory=lambda: [0] * _RATE_BINS)
+    rate_sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    """Of the prompts' rates, by name; `having_rates` counts the prompts that have one."""
+    having_rates: Counter[str] = field(default_factory=Counter)
     at_k: Counter[int] = field(default_factory=Counter)
     at_k_sum: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     saved: int = 0
@@ -108,22 +116,29 @@ class Statistics:
         self.statuses.update(item.verdict.status if item.verdict else "unscored" for item in group.rollouts())
         completion_tokens = [item.completion_tokens for item in attempts if item.completion_tokens is not None]
         self.completion_tokens.counts.update(completion_tokens)
-        self.tokens["completion"] += sum(completion_tokens)
-        self.tokens["prompt"] += sum(attempt.prompt_tokens or 0 for attempt in attempts)
+        for attempt in attempts:
+            usage = usage_of(attempt, group.prompt.messages)
+            self.tokens["prompt"] += usage.prompt
+            self.tokens["completion"] += usage.completion
+            if usage.estimated:
+                self.estimated["attempts"] += 1
+                self.estimated["prompt"] += usage.prompt if attempt.prompt_tokens is None else 0
+                self.estimated["completion"] += usage.completion if attempt.completion_tokens is None else 0
         for attempt in attempts if stats.n_error else ():
             if attempt.error is not None:
                 # The same trouble with other numbers in its text is the same kind.
                 self.errors[_NUMBER.sub("N", attempt.error.partition("\n")[0])[:120]] += 1
 
     def _add_rates(self, stats: PromptStats) -> None:
-        if stats.pass_rate is not None:
-            self.groups["with_a_score"] += 1
-            self.rate_sum += stats.pass_rate
-        if stats.pass_rate_first_step is not None:
-            self.groups["with_a_first_step_score"] += 1
-            self.first_rate_sum += stats.pass_rate_first_step
-            self.rates[min(int(stats.pass_rate_first_step * _RATE_BINS), _RATE_BINS - 1)] += 1
-        unbiased = stats.first_step if self.early_stop else stats.all_outcomes
+        unbiased = stats.first_step if self.early_stop else stats.of_size
+        rates = {name: getattr(stats, name) for name in _RATES} | {"unbiased": mean(unbiased)}
+        for name, rate in rates.items():
+            if rate is not None:
+                self.rate_sums[name] += rate
+                self.having_rates[name] += 1
+        for bins, rate in ((self.rates, rates["unbiased"]), (self.first_rates, rates["pass_rate_first_step"])):
+            if rate is not None:
+                bins[min(int(rate * _RATE_BINS), _RATE_BINS - 1)] += 1
         k = 1
         while k <= len(unbiased):
             self.at_k[k] += 1
@@ -140,9 +155,10 @@ class Statistics:
                 mine.counts.update(theirs.counts)
         for k, total in later.at_k_sum.items():
             self.at_k_sum[k] += total
+        for name, rates in later.rate_sums.items():
+            self.rate_sums[name] += rates
         self.rates = [mine + theirs for mine, theirs in zip(self.rates, later.rates, strict=True)]
-        self.rate_sum += later.rate_sum
-        self.first_rate_sum += later.first_rate_sum
+        self.first_rates = [mine + theirs for mine, theirs in zip(self.first_rates, later.first_rates, strict=True)]
         self.saved += later.saved
 
     def summary(self) -> dict[str, Any]:
@@ -175,16 +191,22 @@ class Statistics:
                 "no_answer_rate": _share(self.statuses["no_answer"], self.statuses.total()),
             },
             "pass_rate": {
-                "first_step_mean": _share(self.first_rate_sum, self.groups["with_a_first_step_score"]),
-                "first_step_histogram": self.rates,
-                "mean_of_prompts": _share(self.rate_sum, self.groups["with_a_score"]),
+                "mean": self._mean("unbiased"),
+                "mean_from": "first step" if self.early_stop else "all attempts",
+                "histogram": self.rates,
+                "first_step_mean": self._mean("pass_rate_first_step"),
+                "first_step_mean_valid": self._mean("pass_rate_first_step_valid"),
+                "first_step_histogram": self.first_rates,
+                "mean_of_prompts": self._mean("pass_rate"),
+                "mean_of_prompts_valid": self._mean("pass_rate_valid"),
+                "of_attempts": _share(self.attempts["pass"], scored + self.attempts["truncated"]) if scored else None,
                 "of_rollouts": _share(self.attempts["pass"], scored),
                 "biased_by_early_stop": self.groups["stopped_early"] > 0,
                 "pass_at_k": {
                     str(k): {"value": round(self.at_k_sum[k] / count, 6), "prompts": count}
                     for k, count in sorted(self.at_k.items())
                 },
-                "pass_at_k_from": "first step" if self.early_stop else "all rollouts",
+                "pass_at_k_from": "first step" if self.early_stop else "all attempts",
             },
             "early_stop": {
                 "attempts_saved": self.saved,
@@ -194,11 +216,15 @@ class Statistics:
             "tokens": {
                 "prompt": self.tokens["prompt"],
                 "completion": self.tokens["completion"],
+                "estimated": dict(self.estimated) if self.estimated["attempts"] else None,
                 "completion_per_attempt": self.completion_tokens.summary(),
                 "to_go_about": self._to_go(self.tokens.total()),
             },
             "cost": self._cost() if any(self.prices) else None,
         }
+
+    def _mean(self, name: str) -> float | None:
+        return _share(self.rate_sums[name], self.having_rates[name])
 
     def _cost(self) -> dict[str, float]:
         prompt, completion = (self.tokens[name] * price / 1e6 for name, price in zip(_KINDS, self.prices, strict=True))

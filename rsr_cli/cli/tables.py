@@ -112,10 +112,10 @@ def _told(item: StageResult) -> str:
     """The counts of a stage in one line."""
     counts = item.counts
     if item.stage == "analyze" and "pass_rate" in counts:
-        rate, attempts = counts["pass_rate"]["first_step_mean"], counts["attempts"]
+        rates, attempts = counts["pass_rate"], counts["attempts"]
         parts = [
             f"{counts['prompts']['with_a_pass']}/{counts['prompts']['total']} prompts with a pass",
-            "no pass rate" if rate is None else f"first-step pass rate {100 * rate:.1f} %",
+            _pass_rate(rates, attempts["truncated"]),
             f"{100 * (attempts['truncation_rate'] or 0):.1f} % truncated",
             f"{counts['early_stop']['attempts_saved']:,} attempts saved by early stop",
         ]
@@ -132,6 +132,16 @@ def _told(item: StageResult) -> str:
     ]
     parts += [f"{name}: {count:,}" for name, count in counts.get("end_reasons", {}).items()]
     return " · ".join(parts)
+
+
+def _pass_rate(rates: dict[str, Any], truncated: int) -> str:
+    """The headline: of the attempts whose number no outcome decided, the truncated ones counted as wrong."""
+    if rates.get("mean") is None:
+        return "no pass rate"
+    first = rates["mean_from"] == "first step"
+    told = f"{'first-step ' if first else ''}pass rate {100 * rates['mean']:.1f} %"
+    valid = rates["first_step_mean_valid" if first else "mean_of_prompts_valid"]
+    return f"{told} ({100 * valid:.1f} % without cut ones)" if truncated and valid is not None else told
 
 
 def _written(work_dir: WorkDir, results: list[StageResult]) -> list[str]:

@@ -20,6 +20,8 @@ class BestOfN(Sft):
     """
 
     compares: ClassVar[bool] = True
+    takes_all: ClassVar[bool] = True
+    """No prompt stops early for it."""
 
     output: Literal["best", "pairs"] = "best"
     """`best` writes rows like sft, `pairs` rows like dpo."""

@@ -13,8 +13,8 @@ from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, Rules, next_move
-from rsr_cli.stages.rules import group_rules, thresholds
-from rsr_cli.stages.session import Session, StageResult, fingerprint
+from rsr_cli.stages.rules import group_rules, stops_by_outcome, threshold_values, thresholds
+from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.ownership import keep_if_foreign
@@ -51,6 +51,7 @@ def analyze(session: Session) -> StageResult:
                     _keep_example(examples, example)
                 task.advance(len(found.prompts))
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
+        summary["scores"] |= dict(zip(("pass_threshold", "fail_threshold"), threshold_values(config), strict=True))
         session.write(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         session.write(report_path, render_report(summary, examples))
         record.shards_done = numbers
@@ -73,7 +74,7 @@ def analyze_shard(work_dir: WorkDir, config: Config, shard: int) -> Found:
     passes, fails = thresholds(config)
     found = Found(_statistics(config), [], [])
     for group in read_groups(work_dir, shard):
-        stats = prompt_stats(group, passes, fails, _end_reason(group, rules, config))
+        stats = prompt_stats(group, passes, fails, _end_reason(group, rules, config), config.sampling.max_rollouts)
         found.statistics.add(group, stats)
         found.prompts.append(stats.row())
         if stats.n_scored:
@@ -87,8 +88,7 @@ def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
         (shards.digest(work_dir.data(n)), work_dir.rollouts_digest(n), work_dir.scores_digest(n)) for n in numbers
     ]
     settings = [config.sampling.model_dump(), config.sampler.price.model_dump()]
-    formatters = [[item.type, item.options] for item in config.formatter]
-    return fingerprint([__version__, inputs, settings, formatters])
+    return fingerprint([__version__, inputs, settings, formatters_fingerprint(config)])
 
 
 def _end_reason(group: Group, rules: Rules, config: Config) -> str:
@@ -102,8 +102,7 @@ def _end_reason(group: Group, rules: Rules, config: Config) -> str:
 
 def _statistics(config: Config) -> Statistics:
     price = config.sampler.price
-    stops_early = group_rules(config).satisfied is not None
-    return Statistics(config.sampling.max_rollouts, stops_early, (price.prompt, price.completion))
+    return Statistics(config.sampling.max_rollouts, stops_by_outcome(config), (price.prompt, price.completion))
 
 
 def _kind(stats: PromptStats) -> str:

@@ -57,8 +57,22 @@ def target(config: Config) -> Passes:
 
 def thresholds(config: Config) -> tuple[Callable[[float], bool], Callable[[float], bool]]:
     """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
+    pass_at, fail_at = threshold_values(config)
+    return (lambda score: score >= pass_at), (lambda score: score <= fail_at)
+
+
+def threshold_values(config: Config) -> tuple[float, float]:
+    """The least score of a pass, and the most of a fail."""
     formatters = build_formatters(config).values()
     first = next((item for item in formatters if hasattr(item, "pass_threshold")), None)
-    pass_at = float(getattr(first, "pass_threshold", 1.0))
-    fail_at = float(getattr(first, "fail_threshold", 0.0))
-    return (lambda score: score >= pass_at), (lambda score: score <= fail_at)
+    return float(getattr(first, "pass_threshold", 1.0)), float(getattr(first, "fail_threshold", 0.0))
+
+
+def stops_by_outcome(config: Config) -> bool:
+    """Verdicts decide how many attempts a prompt gets. They do not where a formatter takes the best of all there are:
+    it is never satisfied."""
+    if config.sampling.allocation == "fixed" and any(
+        getattr(item, "takes_all", False) for item in build_formatters(config).values()
+    ):
+        return False
+    return _satisfied(config) is not None

@@ -67,6 +67,8 @@ PROMPTS = pa.schema(
         ("pass_rate", pa.float64()),
         ("pass_rate_first_step", pa.float64()),
         ("end_reason", pa.string()),
+        ("pass_rate_valid", pa.float64()),
+        ("pass_rate_first_step_valid", pa.float64()),
     ]
 )
 

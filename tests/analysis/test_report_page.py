@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,8 +29,9 @@ HOSTILE = (
 def test_the_page_shows_figures_and_runs_nothing(tmp_path: Path) -> None:
     made = group((1.0, HOSTILE), 0.0, None, "truncated", reasoning=HOSTILE)
     found = Statistics(8, True, (1.0, 2.0))
-    found.add(made, prompt_stats(made, lambda score: score >= 1, lambda score: score <= 0, "max_rollouts"))
+    found.add(made, prompt_stats(made, lambda score: score >= 1, lambda score: score <= 0, "max_rollouts", 8))
     summary = {"rsr_version": "0", "work_dir": "a <b>work</b> dir", **found.summary()}
+    summary["scores"] |= {"pass_threshold": 1.0, "fail_threshold": 0.0}
     page = tmp_path / "report.html"
     page.write_text(render_report(summary, [Example("sometimes passes", made)]), encoding="utf-8")
     shown = subprocess.run(
@@ -43,3 +45,14 @@ def test_the_page_shows_figures_and_runs_nothing(tmp_path: Path) -> None:
     assert "owned'&lt;/script&gt;" in shown and "{{ 7 * 7 }}" in shown
     assert '<h1 id="injected">' not in shown and "<img" not in shown
     assert "50.0 %" in shown and shown.count("<rect") == 10
+
+
+def test_a_rollout_is_coloured_by_the_thresholds() -> None:
+    made = group(0.9, 0.5, 0.2, None)
+    found = Statistics(8, False, (0.0, 0.0))
+    found.add(made, prompt_stats(made, lambda score: score >= 0.8, lambda score: score <= 0.3, "max_rollouts", 8))
+    summary = {"rsr_version": "0", "work_dir": "w", **found.summary()}
+    summary["scores"] |= {"pass_threshold": 0.8, "fail_threshold": 0.3}
+    page = render_report(summary, [Example("sometimes passes", made)])
+    assert re.findall(r'<b class="(\w+)">attempt \d', page) == ["pass", "neither", "fail", "neither"]
+    assert "A pass is a score of 0.8 or more, a fail one of 0.3 or less" in page

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import statistics
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from tests.groups import group
 
 
 def stats_of(made: Group, end_reason: str = "max_rollouts") -> PromptStats:
-    return prompt_stats(made, lambda score: score >= 1.0, lambda score: score <= 0.0, end_reason)
+    return prompt_stats(made, lambda score: score >= 1.0, lambda score: score <= 0.0, end_reason, 8)
 
 
 def summary(*groups: Group, end_reason: str = "max_rollouts", early_stop: bool = False) -> dict[str, object]:
@@ -30,9 +32,51 @@ def test_unknown_scores_are_in_no_rate() -> None:
     row = stats_of(group(1.0, 0.0, None, 0.5, "truncated", "error")).row()
     assert row == {
         "id": "p", "n_valid": 4, "n_scored": 3, "n_pass": 1, "n_fail": 1, "n_truncated": 1, "n_error": 1,
-        "n_attempts": 6, "end_reason": "max_rollouts", "pass_rate": 1 / 3, "pass_rate_first_step": 1 / 3,
+        "n_attempts": 6, "end_reason": "max_rollouts", "pass_rate": 1 / 4, "pass_rate_first_step": 1 / 4,
+        "pass_rate_valid": 1 / 3, "pass_rate_first_step_valid": 1 / 3,
     }  # fmt: skip
     assert stats_of(group(None, "error")).pass_rate is None
+
+
+def test_a_truncated_attempt_is_a_wrong_one_and_an_unknown_one_is_neither() -> None:
+    cut, unknown = stats_of(group("truncated", "truncated")), stats_of(group("truncated", None))
+    assert (cut.pass_rate, cut.pass_rate_first_step, cut.pass_rate_valid) == (0.0, 0.0, None)
+    assert (unknown.pass_rate, unknown.pass_rate_first_step, unknown.pass_rate_valid) == (None, None, None)
+    rates: Any = summary(group(1.0, "truncated"), group("truncated", "truncated"), group(1.0, 1.0))["pass_rate"]
+    assert (rates["mean"], rates["mean_of_prompts"], rates["first_step_mean"]) == (0.5, 0.5, 0.5)
+    assert (rates["mean_of_prompts_valid"], rates["of_attempts"], rates["of_rollouts"]) == (1.0, 0.5, 1.0)
+    assert rates["pass_at_k"]["1"]["value"] == 0.5 and rates["pass_at_k"]["2"]["value"] == pytest.approx(2 / 3)
+
+
+def test_pass_at_k_leaves_out_what_was_drawn_because_others_were_cut() -> None:
+    """Of eight rollouts wanted two were cut, and two more were drawn in their place: these are there by an outcome."""
+    found = stats_of(group("truncated", "truncated", *[0.0] * 6, 1.0, 1.0))
+    assert found.of_size == (False,) * 8 and found.pass_rate == 0.2
+
+
+@given(st.lists(st.sampled_from([1.0, 0.0, None, "truncated", "error"]), max_size=8))
+def test_rates_count_what_is_known(outcomes: list[Any]) -> None:
+    found = stats_of(group(*outcomes))
+    known = [item == 1.0 for item in outcomes if item in (1.0, 0.0)]
+    cut = outcomes.count("truncated")
+    assert found.pass_rate_valid == (sum(known) / len(known) if known else None)
+    if known or (cut and None not in outcomes):
+        assert found.pass_rate == sum(known) / (len(known) + cut) == found.pass_rate_first_step
+    else:
+        assert found.pass_rate is None is found.pass_rate_first_step
+
+
+def test_tokens_that_no_server_counted_are_estimated_and_called_so() -> None:
+    made = group((1.0, "x" * 40), (0.0, "y" * 41), "error", "truncated")
+    for number in (0, 1, 2, 3):
+        made.attempts[number] = replace(
+            made.attempts[number], prompt_tokens=None, completion_tokens=None, params='{"max_tokens": 9}'
+        )
+    tokens: Any = summary(made)["tokens"]
+    assert tokens["completion"] == 10 + 11 + 0 + 9, "the cut one had all of its limit"
+    assert tokens["prompt"] == 3, "a token for the four characters of each that was answered"
+    assert tokens["estimated"] == {"attempts": 3, "prompt": 3, "completion": 30}
+    assert summary(group(1.0))["tokens"]["estimated"] is None  # type: ignore[index]
 
 
 @given(st.integers(1, 9), st.data())

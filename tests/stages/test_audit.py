@@ -87,7 +87,7 @@ def test_the_reference_stands_beside_the_rollouts(tmp_path: Path, rsr: Rsr) -> N
         rsr("prepare", config, "-w", work_dir, override)
         rsr("import", write_rows(tmp_path / "made.jsonl", made), "-w", work_dir)
         assert rsr("verify", "-w", work_dir).exit_code == 0
-        assert rsr("format", "-w", work_dir).exit_code == 0
+        assert rsr("format", "-w", work_dir).exit_code == (0 if name == "on" else 3)
         assert rsr("analyze", "-w", work_dir).exit_code == 0
     pairs = rows(tmp_path / "on/train/dpo")
     assert [(row["chosen_attempt"], row["rejected_attempt"]) for row in pairs] == [(-1, 0)] * 4

@@ -5,7 +5,6 @@ It learns what each server takes of the protocol.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -61,7 +60,6 @@ class ChatClient(Poster):
         """Raises ConfigError for a base URL or a key that can't be one."""
         super().__init__(settings, policy)
         self._chat = settings
-        self._trying = asyncio.Lock()
         self._reply_tokens = Average()
         self._notices = Notices()
 
@@ -76,7 +74,8 @@ class ChatClient(Poster):
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
         """
         tokens = self._reckon(request) if self._pace.counts_tokens else 0.0
-        answer = await self._persist(lambda endpoint: self._ask(endpoint, request), tokens)
+        about = f"prompt {request.prompt_id!r}" if request.prompt_id else ""
+        answer = await self._persist(lambda endpoint: self._speak(endpoint, request), tokens, about)
         self._notices.tell(answer.notices)
         if self._pace.counts_tokens and answer.completion_tokens is not None:
             self._reply_tokens.add(answer.completion_tokens / answer.returned)
@@ -90,29 +89,8 @@ class ChatClient(Poster):
         reply = self._reply_tokens.mean if self._reply_tokens.count else longest
         return text_tokens(request.messages) + request.n * reply
 
-    async def _ask(self, endpoint: Endpoint, request: ChatRequest) -> Answer:
-        try:
-            return await self._speak(endpoint, request)
-        except Failure as failure:
-            if failure.fault is Fault.REQUEST and not endpoint.successes:
-                await self._try_plain_prompt(endpoint, failure)
-            raise
-
-    async def _try_plain_prompt(self, endpoint: Endpoint, refusal: Failure) -> None:
-        """Something was refused for no clear cause, before anything has worked: is it this prompt, or every one?
-
-        Raises a BackendError where the plainest of prompts is refused as well.
-        """
-        async with self._trying:
-            if endpoint.successes:
-                return
-            try:
-                await self._speak(endpoint, _PLAIN)
-            except Failure as failure:
-                self._stop_run_if_hopeless(endpoint, failure)
-                if failure.fault in (Fault.RATE_LIMIT, Fault.UNREACHABLE, Fault.SERVER):
-                    raise Failure(Fault.SERVER, refusal.message) from None
-                raise self._refusal(endpoint, refusal) from None
+    async def _ask_plainly(self, endpoint: Endpoint) -> None:
+        await self._speak(endpoint, _PLAIN)
 
     async def _speak(self, endpoint: Endpoint, request: ChatRequest) -> Answer:
         """Sends a request in the endpoint's dialect, and in a narrower one where that is refused.

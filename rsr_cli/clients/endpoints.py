@@ -60,6 +60,10 @@ class Endpoint:
         self.dialect = Dialect()
         self.in_flight = 0
         self.successes = 0
+        self.answered = 0.0
+        """When the request was sent that was answered last."""
+        self.refused_plainly = 0.0
+        """When the plain prompt was sent that was refused last."""
         self.failures_in_a_row = 0
         self.down_since: float | None = None
         """When it stopped to listen; None while it does."""
@@ -76,9 +80,10 @@ class Endpoint:
             self.down_since = None
             self.not_before = 0.0
 
-    def succeeded(self) -> None:
-        """A whole answer came."""
+    def succeeded(self, sent: float) -> None:
+        """A whole answer came to a request that was sent then."""
         self.successes += 1
+        self.answered = max(self.answered, sent)
         self.failures_in_a_row = 0
         self.on_trial = False
 

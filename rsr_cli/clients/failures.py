@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -12,20 +14,27 @@ from typing import Any
 import orjson
 from yarl import URL
 
-from rsr_cli.clients.retry import hinted_wait
+from rsr_cli.clients.retry import hinted_wait, wait_in_error, wait_in_words
 
 LONGEST_MESSAGE = 300
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
+_SEARCHED = 1000
+"""Characters at the beginning and at the end of an error that are searched for words that tell its cause."""
 _LOOKED_INTO = 4000
 """Characters of an error at its beginning, and half as many at its end: servers echo whole prompts in them."""
 
 
 class Fault(Enum):
-    """Whose fault a failure is, which decides what is done about it."""
+    """Whose fault a failure is, which decides what is done about it.
+
+    Status and words say it of the first six. The others are a guess: what the endpoint has answered before and how it
+    takes a plain prompt decide.
+    """
 
     SERVER = auto()
     """An error of the server, a broken answer, a lost connection: sent again, `max_retries` times."""
     RATE_LIMIT = auto()
-    """Asked too fast: sent again after a wait."""
+    """Asked too fast, or no more may be asked now: sent again after a wait."""
     UNREACHABLE = auto()
     """Nobody listens: sent again after a wait."""
     PROMPT = auto()
@@ -37,9 +46,13 @@ class Fault(Enum):
     RUN = auto()
     """Every request would be refused: no such model, a parameter that the model does not take."""
     PATH = auto()
-    """Nothing answers at this address: it is wrong if nothing has worked yet, else a proxy's passing trouble."""
+    """Nothing answers at this address."""
     ACCOUNT = auto()
     """The key or the account is refused."""
+    UNCLEAR = auto()
+    """Refused by a server that answers others: sent again, to see whether it is this prompt."""
+    REFUSED = auto()
+    """A server that has answered before refuses a plain prompt too: sent again after a wait."""
 
 
 class Failure(Exception):
@@ -62,7 +75,7 @@ class Failure(Exception):
         paid: bool = False,
     ) -> None:
         super().__init__(message)
-        self.fault = fault
+        self.fault = self.cause = fault
         self.message = message
         self.status = status
         self.param = param
@@ -80,11 +93,16 @@ class ServerError:
     code: str = ""
     type: str = ""
     param: str = ""
+    wait_s: float | None = None
+    """After how many seconds to ask again, by a field of its own."""
 
     @property
     def text(self) -> str:
         """All that may say what kind of error it is, in lower case."""
-        return f"{self.code} {self.type} {self.message}".lower()
+        message = self.message
+        if len(message) > 2 * _SEARCHED:
+            message = f"{message[:_SEARCHED]} … {message[-_SEARCHED:]}"
+        return f"{self.code[:100]} {self.type[:100]} {message}".lower()
 
 
 _CONTEXT_LENGTH = re.compile(
@@ -93,7 +111,26 @@ _CONTEXT_LENGTH = re.compile(
     r"|longer than the model|string_above_max_length|reduce the length",
     re.DOTALL,
 )
-_FILTERED = re.compile(r"content.?filter|content.management.policy|data.?inspection|invalid_prompt|responsible.?ai")
+_TOO_LARGE = re.compile(r"request too large|tokens must be reduced|reduce (your|the) (message|prompt|input|request)")
+"""For any rate: no wait helps."""
+_FILTERED = re.compile(
+    r"content.?filter|content.management.policy|content.?policy|data.?inspection|invalid_prompt|responsible.?ai"
+    r"|\bflagged\b|moderation|usage.(guidelines|polic)|polic(y|ies).{0,20}violat|violat.{0,40}polic|\bblocked\b"
+    r"|\bsafety|safety.(check|filter)|\bunsafe\b|prohibited|recitation|inappropriate|harmful|\bsensitive.(content|info|word)"
+    r"|敏感|不安全"
+)
+_PACE = re.compile(
+    r"throttl|rate.?limit|too many (concurrent )?requests|slow down|(requests?|qps|rpm|tpm) (rate )?limit reached"
+    r"|\b(qps|rpm|tpm|tpd|rpd)\b|(tokens|requests|quer(y|ies)) (per|a|/) ?(min|sec|hour|day)|per.?minute"
+    r"|resource.?exhausted|too many tokens.{0,60}(wait|retry|try again)|concurrency.{0,20}(limit|quota)"
+)
+"""Too fast, under any status."""
+_PASSES = re.compile(
+    r"(try|retry)( again)? (later|shortly|soon|after |in )|please (wait|retry)|wait (before|a |and|for )|overloaded"
+    r"|(over|at|no|insufficient|exceed\w*) (\w+ )?capacity|capacity (is )?(exceeded|reached)|temporar(y|ily) "
+    r"|server is busy|being (loaded|refreshed|restarted)"
+)
+"""In an error that is no 5xx: not now."""
 _NO_CREDIT = re.compile(
     r"insufficient_quota|insufficient.{0,10}(balance|credit)|exceeded your current quota|billing_hard_limit"
 )
@@ -106,55 +143,93 @@ _TEMPERATURE = re.compile(r"\b(temperature|top_p)\b")
 
 def failure_of_response(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """The failure that a response with an error status tells of."""
-    failure = failure_of_error(status, read_error(body), wait_s=hinted_wait(headers, rate_limited=status == 429))
+    failure = failure_of_error(status, read_error(body))
+    wait_s = hinted_wait(headers, rate_limited=failure.fault is Fault.RATE_LIMIT)
+    failure.wait_s = failure.wait_s if wait_s is None else wait_s
     if status < 400:
         failure.message += f" to {_shown_location(headers.get('location', ''))}"
     return failure
 
 
-def failure_of_error(status: int, error: ServerError, wait_s: float | None = None) -> Failure:
+def failure_of_error(status: int, error: ServerError) -> Failure:
     """The failure that an error object tells of, under its HTTP status or, in the body of a 200, its own code."""
     fault, hint = _judge(status, error)
     late = status in (408, 504)
     message = f"HTTP {status}: {error.message}" if error.message else f"HTTP {status}"
+    wait_s = wait_in_words(error.text) if error.wait_s is None else error.wait_s
     return Failure(fault, message, status=status, param=error.param, hint=hint, wait_s=wait_s, timed_out=late)
 
 
-def failure_of_connection(error: Exception) -> Failure:
-    """Nobody listens, or there is no such host."""
+def failure_of_connection(error: Exception, proxy: str | None = None) -> Failure:
+    """Nobody listens, or there is no such host; or it is there and does not speak the same TLS.
+
+    What has a hint will not pass by itself.
+    """
     # The system's own words where there are some: aiohttp's repeat the address.
-    cause = getattr(error, "os_error", None)
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        words = os.strerror(cause.errno)
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    through = f" through the proxy {proxy}" if proxy else ""
+    if isinstance(cause, ssl.SSLError):
+        return _failure_of_tls(cause, through)
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in _NO_MORE_FILES:
+        return Failure(Fault.RATE_LIMIT, f"{os.strerror(number)} (ulimit -n)")
+    if number is not None and number > 0:
+        words = os.strerror(number)
     else:
-        words = getattr(cause, "strerror", None) or str(error) or "no connection"
-    return Failure(Fault.UNREACHABLE, words)
+        words = getattr(cause, "strerror", None) or str(cause) or "no connection"
+    return Failure(Fault.UNREACHABLE, words + through)
+
+
+def failure_of_transport(error: Exception) -> Failure:
+    """The connection broke off, or what came over it was no HTTP."""
+    if isinstance(error, OSError) and error.errno in _NO_MORE_FILES:
+        return failure_of_connection(error)
+    return Failure(Fault.SERVER, f"{type(error).__name__}: {error}")
+
+
+def _failure_of_tls(error: ssl.SSLError, through: str) -> Failure:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        words = f"certificate verify failed: {error.verify_message or error}"
+        hint = (
+            "name the file with the certificates to trust in the environment variable SSL_CERT_FILE, or correct the "
+            "host in {section}.base_url"
+        )
+        return Failure(Fault.UNREACHABLE, words + through, hint=hint)
+    words = str(error.reason or error).replace("_", " ").lower()
+    plain = any(sign in words for sign in ("wrong version", "record layer", "unknown protocol", "http request"))
+    plain_hint = "the server seems to speak plain HTTP there: begin {section}.base_url with http://"
+    return Failure(Fault.UNREACHABLE, f"TLS: {words}{through}", hint=plain_hint if plain else None)
 
 
 def _judge(status: int, error: ServerError) -> tuple[Fault, str | None]:
     text = error.text
-    if status in (401, 402, 403) or (status in (400, 429) and _NO_CREDIT.search(text)):
-        return Fault.ACCOUNT, None
-    if status == 429:
-        return Fault.RATE_LIMIT, None
-    if status in (408, 409, 425) or status >= 500:
-        return Fault.SERVER, None
-    if status == 413:
-        return Fault.PROMPT, None
     if status < 400:
         return Fault.RUN, "the server redirects: set {section}.base_url to the address that it names"
-    if status in (404, 405) and not _NO_MODEL.search(text):
+    if status == 429 or _PACE.search(text):
+        if _TOO_LARGE.search(text):
+            return Fault.PROMPT, None
+        no_credit = _NO_CREDIT.search(text) and not _PACE.search(text)
+        return Fault.ACCOUNT if no_credit else Fault.RATE_LIMIT, None
+    if status in (408, 409, 423, 424, 425, 498, 499) or status >= 500:
+        return Fault.SERVER, None
+    if status in (401, 402) or (status == 400 and _NO_CREDIT.search(text)):
+        return Fault.ACCOUNT, None
+    if _FILTERED.search(text):
+        return Fault.FILTERED, None
+    if status == 403:
+        return Fault.ACCOUNT, None
+    if status == 413 or (status not in (404, 405) and _CONTEXT_LENGTH.search(text)):
+        return Fault.PROMPT, None
+    if _PASSES.search(text):
+        return Fault.RATE_LIMIT, None
+    if _NO_MODEL.search(text):
+        return Fault.RUN, "check {section}.model"
+    if status in (404, 405):
         return (
             Fault.PATH,
             "check {section}.model, that the server has {path}, and that {section}.base_url is the part before it "
             "(such as http://localhost:8000/v1)",
         )
-    if _FILTERED.search(text):
-        return Fault.FILTERED, None
-    if _CONTEXT_LENGTH.search(text):
-        return Fault.PROMPT, None
-    if _NO_MODEL.search(text):
-        return Fault.RUN, "check {section}.model"
     if _refuses_temperature(error):
         return Fault.RUN, "this model takes the default only: set {section}.temperature and {section}.top_p to null"
     return Fault.REQUEST, "check {section}.extra_params and the other parameters of {section}"
@@ -180,7 +255,7 @@ def error_in(document: Any) -> ServerError | None:
         document = document[0]
     if not isinstance(document, dict):
         return None
-    error = document.get("error") or document.get("detail")
+    error = document.get("error") or document.get("detail") or document.get("error_msg")
     if not error and "message" in document and "choices" not in document:
         error = document
     if isinstance(error, list):
@@ -191,6 +266,7 @@ def error_in(document: Any) -> ServerError | None:
             code=_words(error.get("code")),
             type=_words(error.get("type") or error.get("status")),
             param=_words(error.get("param")),
+            wait_s=wait_in_error(error),
         )
     return ServerError(_words(error)) if error else None
 

@@ -19,11 +19,20 @@ from yarl import URL
 from rsr_cli.clients.bodies import error_body, read_body, reading, whole_body, write_body
 from rsr_cli.clients.concurrency import Slots
 from rsr_cli.clients.endpoints import Endpoint, Endpoints
-from rsr_cli.clients.failures import Failure, Fault, Redactor, failure_of_connection, failure_of_response
+from rsr_cli.clients.failures import (
+    Failure,
+    Fault,
+    Redactor,
+    failure_of_connection,
+    failure_of_response,
+    failure_of_transport,
+)
 from rsr_cli.clients.open_files import claim_connections
 from rsr_cli.clients.pacing import Pace
+from rsr_cli.clients.refusals import Refusals, Tries
 from rsr_cli.clients.retry import RetryPolicy
-from rsr_cli.errors import AuthError, BackendError, BackendUnavailable
+from rsr_cli.clients.running_clock import RunningClock
+from rsr_cli.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +42,8 @@ T = TypeVar("T")
 _KEEP_ALIVE_S = 4.0
 _CONNECT_TIMEOUT_S = 10.0
 _WARN_EVERY_S = 60.0
+_SILENT_S = 10.0
+_MANY, _MANY_SHARE = 3, 0.1
 _LARGEST_HEADER = 1 << 20
 _MOST_HEADERS = 10_000
 _ASKED_AGAIN_IF_PAID = 2
@@ -78,11 +89,22 @@ class Poster:
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
         self._claim = ExitStack()
+        self._refusals = Refusals(
+            self._policy,
+            self._ask_plainly,
+            section=settings.section,
+            path=settings.path,
+            key_default=settings.key_default,
+        )
+        self._clock = RunningClock()
+        self._entered = 0.0
         self._last_success = 0.0
-        self._last_warning = 0.0
+        self._last_warning = -_WARN_EVERY_S
+        self.asked_again = 0
+        """How many requests are under way that have failed, been turned away or refused at least once."""
         self._failed_in_a_row = 0
         self._in_trouble = 0
-        """The requests under way that have failed at least once."""
+        """Of those, the ones that the server has failed."""
         self._pausing = 0
         """Of those, the ones that wait to be sent again."""
 
@@ -96,8 +118,7 @@ class Poster:
         self._slots.cap(connections)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=300),
-            # A total: a read timeout measures silence only, and a server that sends a byte a second is never silent.
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=_CONNECT_TIMEOUT_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             # Gateways send security policies of 9 kB and echoes of the request; with the 8 kB that aiohttp takes the
             # answer would be lost.
@@ -105,20 +126,22 @@ class Poster:
             max_field_size=_LARGEST_HEADER,
             max_headers=_MOST_HEADERS,
         )
+        self._clock.start()
+        self._entered = self._clock.time()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        self._clock.stop()
         self._claim.close()
         if self._session is not None:
             await self._session.close()
 
-    async def _persist(self, ask: Callable[[Endpoint], Awaitable[T]], tokens: float = 0.0) -> T:
-        """What `ask` brings from the first endpoint that answers it, for about so many tokens.
+    async def _persist(self, ask: Callable[[Endpoint], Awaitable[T]], tokens: float = 0.0, about: str = "") -> T:
+        """What `ask` brings from the first endpoint that answers it, for about so many tokens; `about` is for errors.
 
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
         """
-        began = time.monotonic()
-        failures = refusals = paid = 0
+        tries = Tries(self._clock.time(), about)
         try:
             while True:
                 try:
@@ -126,51 +149,71 @@ class Poster:
                         await self._pace.admit(tokens)
                         endpoint = await self._endpoints.pick()
                         busy, sent = self._slots.busy, time.monotonic()
-                        answer = await ask(endpoint)
+                        try:
+                            answer = await ask(endpoint)
+                        except Failure as failure:
+                            await self._refusals.find_out(endpoint, failure, tries, sent)
+                            raise
                 except Failure as failure:
                     self._pace.settle(tokens, 0)
-                    self._tell(endpoint, failure, sent)
-                    if failure.fault is Fault.RATE_LIMIT:
-                        refusals += 1
-                        await self._wait_out_rate_limit(endpoint, failure, refusals, began, sent)
-                    elif failure.fault is not Fault.UNREACHABLE:
-                        paid += failure.paid
-                        last = failures == self._policy.max_retries or paid > _ASKED_AGAIN_IF_PAID
-                        if failure.fault is not Fault.SERVER or last:
-                            self._count_failed(failure, began)
-                            raise
-                        failures += 1
-                        self._in_trouble += failures == 1
-                        await self._pause(self._policy.wait(failures, failure.wait_s))
+                    if not tries.failed:
+                        tries.failed = True
+                        self.asked_again += 1
+                    await self._until_asked_again(endpoint, failure, tries, sent)
                 else:
                     self._failed_in_a_row = 0
-                    self._last_success = time.monotonic()
+                    self._last_success = self._clock.time()
                     self._slots.answered(sent, busy)
                     return answer
         finally:
-            self._in_trouble -= failures > 0
+            self.asked_again -= tries.failed
+            self._in_trouble -= tries.failures > 0
 
-    def _tell(self, endpoint: Endpoint, failure: Failure, sent: float) -> None:
-        """Tells the endpoint of a failure. Raises a BackendError where the run can't go on."""
-        if failure.fault is Fault.UNREACHABLE:
-            endpoint.unreachable(sent, failure.message, self._policy)
-            self._endpoints.check_patience()
-        elif failure.fault is not Fault.RATE_LIMIT:
-            self._stop_run_if_hopeless(endpoint, failure)
-            if failure.fault is Fault.PATH:
-                failure.fault = Fault.SERVER
-            if failure.fault is Fault.SERVER:
+    async def _until_asked_again(self, endpoint: Endpoint, failure: Failure, tries: Tries, sent: float) -> None:
+        """Waits, where the request is to be sent again. Raises the failure where it has failed for good, a BackendError
+        where the run can't go on."""
+        match failure.fault:
+            case Fault.UNREACHABLE:
+                if failure.hint and not endpoint.successes:
+                    hint = failure.hint.format(section=self._settings.section)
+                    raise BackendUnavailable(f"{endpoint.name} can't be reached: {failure.message}", hint) from None
+                endpoint.unreachable(sent, failure.message, self._policy)
+                self._endpoints.check_patience()
+            case Fault.RATE_LIMIT | Fault.REFUSED:
+                tries.turned_away += 1
+                if self._is_turned_away_alone(endpoint, failure, tries):
+                    failure.fault = Fault.SERVER
+                    self._count_failed(failure, tries.began)
+                    raise failure
+                await self._wait_until_let_in(endpoint, failure, tries, sent)
+            case Fault.UNCLEAR:
+                await self._pause(self._policy.wait(tries.refusals, failure.wait_s))
+            case Fault.SERVER:
                 endpoint.failed()
+                tries.paid += failure.paid
+                if tries.failures == self._policy.max_retries or tries.paid > _ASKED_AGAIN_IF_PAID:
+                    self._count_failed(failure, tries.began)
+                    raise failure
+                tries.failures += 1
+                self._in_trouble += tries.failures == 1
+                self._say_what_is_asked_again(endpoint, failure)
+                await self._pause(self._policy.wait(tries.failures, failure.wait_s))
+            case _:
+                self._count_failed(failure, tries.began)
+                raise failure
 
-    async def _wait_out_rate_limit(
-        self, endpoint: Endpoint, failure: Failure, refusals: int, since: float, sent: float
-    ) -> None:
+    def _is_turned_away_alone(self, endpoint: Endpoint, failure: Failure, tries: Tries) -> bool:
+        """Words of throttling under a status that does not mean it, again and again, where others are answered."""
+        words_only = failure.cause is Fault.RATE_LIMIT and failure.status not in (None, 429)
+        return words_only and tries.turned_away > self._policy.max_retries and endpoint.successes > 0
+
+    async def _wait_until_let_in(self, endpoint: Endpoint, failure: Failure, tries: Tries, sent: float) -> None:
         """Lets another endpoint take the request; where there is none, fewer are sent and this one waits.
 
         Nobody is sent in its place meanwhile, so the more requests are turned away, the fewer are sent.
         """
-        self._check_rate_limit(endpoint, failure, since)
-        wait = self._policy.wait(refusals, failure.wait_s)
+        self._check_turned_away(endpoint, failure, tries)
+        wait = self._policy.wait(tries.turned_away, failure.wait_s)
         endpoint.rest(wait)
         if not self._endpoints.another_is_ready(endpoint):
             with self._slots.turned_away(sent):
@@ -203,13 +246,17 @@ class Poster:
         """One request of any method to a URL of this endpoint; `options` go to aiohttp in place of the usual ones."""
         assert self._session is not None, "the client is used outside its context"
         usual: dict[str, Any] = {"headers": endpoint.headers, "allow_redirects": False}
+        # For all of it: a read timeout measures silence only, and a server that sends a byte a second is never silent.
+        limit = None if "timeout" in options else self._settings.timeout
         endpoint.in_flight += 1
+        sent = time.monotonic()
         try:
-            async with self._session.request(method, url, **usual | options) as response:
-                endpoint.responded()
-                if response.status >= 300:
-                    raise failure_of_response(response.status, response.headers, await error_body(response))
-                answer = await receive(response)
+            with self._clock.watching(asyncio.timeout(limit)) as deadline:
+                async with deadline, self._session.request(method, url, **usual | options) as response:
+                    endpoint.responded()
+                    if response.status >= 300:
+                        raise failure_of_response(response.status, response.headers, await error_body(response))
+                    answer = await receive(response)
         except Failure as error:
             failure = error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -218,9 +265,9 @@ class Poster:
             message = f"no whole answer within {self._settings.timeout:g} s"
             failure = Failure(Fault.SERVER, message, timed_out=True)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = Failure(Fault.SERVER, f"{type(error).__name__}: {error}")
+            failure = failure_of_transport(error)
         else:
-            endpoint.succeeded()
+            endpoint.succeeded(sent)
             return answer
         finally:
             endpoint.in_flight -= 1
@@ -242,47 +289,62 @@ class Poster:
                 f"see to the server, then {self._settings.once_mended}",
             ) from None
 
-    def _check_rate_limit(self, endpoint: Endpoint, failure: Failure, since: float) -> None:
+    def _check_turned_away(self, endpoint: Endpoint, failure: Failure, tries: Tries) -> None:
+        """Raises a BackendError where a rate limit, or a refusal of everything, has lasted for too long."""
+        now = self._clock.time()
+        if tries.turned_away_since is None:
+            tries.turned_away_since = now
+        waited = now - max(tries.turned_away_since, self._last_success)
+        if failure.fault is Fault.REFUSED:
+            if waited >= self._refusals.patience(failure):
+                raise self._refusals.refusal(endpoint, failure, tries) from None
+            what = "refuses a plain prompt too"
+        else:
+            sure = failure.status == 429 and failure.cause is Fault.RATE_LIMIT
+            if waited >= (self._policy.rate_limit_patience if sure else self._policy.quota_patience):
+                raise BackendUnavailable(
+                    f"{endpoint.name}: rate limited for {waited:.0f} s without one answer: {failure.message}",
+                    "check the account's limits and its credit, then run the same command again: it goes on from here",
+                ) from None
+            what = "rate limited"
+        self._warn(endpoint, f"{what}, waiting: {failure.message}")
+
+    def _say_what_is_asked_again(self, endpoint: Endpoint, failure: Failure) -> None:
+        """At once where many requests fail, else when nothing has come for a while: a single failure is no news."""
+        silent = self._clock.time() - max(self._last_success, self._entered) > _SILENT_S
+        if silent or self._in_trouble >= max(_MANY, _MANY_SHARE * self._slots.limit):
+            count = f"{self._in_trouble} requests are" if self._in_trouble > 1 else "1 request is"
+            self._warn(endpoint, f"{count} being asked again, the latest after: {failure.message}")
+
+    def _warn(self, endpoint: Endpoint, what: str) -> None:
+        """Once a minute."""
         now = time.monotonic()
-        waited = now - max(since, self._last_success)
-        if waited >= self._policy.rate_limit_patience:
-            raise BackendUnavailable(
-                f"{endpoint.name}: rate limited for {waited:.0f} s without one answer: {failure.message}",
-                "run the same command again later: it goes on from here",
-            ) from None
         if now - self._last_warning > _WARN_EVERY_S:
             self._last_warning = now
-            log.warning("%s: rate limited, waiting: %s", endpoint.name, failure.message)
+            log.warning("%s: %s", endpoint.name, what)
 
-    def _stop_run_if_hopeless(self, endpoint: Endpoint, failure: Failure) -> None:
-        """Raises a BackendError for a failure that every other request would meet as well."""
-        if failure.fault is Fault.ACCOUNT:
-            settings = self._settings
-            default = f" (by default {settings.key_default})" if settings.key_default else ""
-            raise AuthError(
-                f"{endpoint.name} refuses the account: {failure.message}",
-                f"check {settings.section}.api_key{default}, the account's access and its credit",
-            ) from None
-        if failure.fault is Fault.RUN or (failure.fault is Fault.PATH and not endpoint.successes):
-            raise self._refusal(endpoint, failure) from None
-
-    def _refusal(self, endpoint: Endpoint, failure: Failure) -> BackendError:
-        path, section = self._settings.path, self._settings.section
-        hint = failure.hint.format(section=section, path=path) if failure.hint else None
-        return BackendError(f"{endpoint.name} refuses every request to {path}: {failure.message}", hint)
+    async def _ask_plainly(self, endpoint: Endpoint) -> None:
+        """Send the plainest of all requests, to see whether an endpoint takes any. Raises Failure."""
+        raise Failure(Fault.REFUSED, "there is no plain request of this protocol")
 
 
 class JsonClient(Poster):
-    """An async context, for an API whose path is beside /v1: base URLs may be given with it or without."""
+    """An async context, for an API whose path is beside /v1: base URLs may be given with it or without.
 
-    def __init__(self, settings: PostSettings, policy: RetryPolicy | None = None) -> None:
+    `plain` is a request that any server of this API takes, if it takes any.
+    """
+
+    def __init__(
+        self, settings: PostSettings, policy: RetryPolicy | None = None, plain: Mapping[str, Any] | None = None
+    ) -> None:
         """Raises ConfigError for a base URL or a key that can't be one."""
         super().__init__(settings, policy)
+        self._plain = plain
         for endpoint in self._endpoints:
             root = endpoint.url.path.removesuffix(settings.path).removesuffix("/v1")
             endpoint.url = endpoint.url.with_path(root + settings.path, keep_query=True)
 
-    async def post(self, document: Mapping[str, Any], read: Callable[[Any], T]) -> T:
+    async def post(self, document: Mapping[str, Any], read: Callable[[Any], T], about: str = "") -> T:
         """What `read` makes of the answer; it raises a ValueError where the answer is not of the right shape.
 
         Raises Failure where this request has failed for good, a BackendError where the run can't go on.
@@ -295,4 +357,9 @@ class JsonClient(Poster):
             except ValueError as error:
                 raise Failure(Fault.SERVER, str(error)) from None
 
-        return await self._persist(lambda endpoint: self._send(endpoint, document, read_answer))
+        return await self._persist(lambda endpoint: self._send(endpoint, document, read_answer), about=about)
+
+    async def _ask_plainly(self, endpoint: Endpoint) -> None:
+        if self._plain is None:
+            return await super()._ask_plainly(endpoint)
+        return await self._send(endpoint, self._plain, lambda body: None)

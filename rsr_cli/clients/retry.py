@@ -9,9 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {"milliseconds": "ms", "second": "s", "seconds": "s", "sec": "s", "minute": "m", "minutes": "m", "min": "m"}
+_UNITS |= {"hour": "h", "hours": "h"}
+_UNIT = r"(milliseconds|ms|seconds?|sec|s|minutes?|min|m|hours?|h|d)(?![a-z])"
+_WAIT_PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?{_UNIT}")
+_WAIT = re.compile(
+    rf"(?:retry|again|wait)(?: again)?(?: in| after| for)?(?: about)? ((?:\d{{1,9}}(?:\.\d{{1,9}})? ?{_UNIT} ?)+)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +41,10 @@ class RetryPolicy:
     """With a server that has answered before."""
     rate_limit_patience: float = 6 * 3600.0
     """With 429s and not one answer in between, from any endpoint."""
+    quota_patience: float = 300.0
+    """The same where they may mean that the account has no credit left: services use the same words for both."""
+    refusal_patience: float = 30.0
+    """With a server that has answered before and now refuses the account: its key may be about to be renewed."""
     failures_in_a_row: int = 50
     """So many requests failed for good with no success in between: it is the server, not the prompts."""
 
@@ -58,7 +70,7 @@ def hinted_wait(headers: Mapping[str, str], *, rate_limited: bool) -> float | No
     retry_after = headers.get("retry-after")
     if retry_after is not None:
         seconds = _number(retry_after)
-        return seconds if seconds is not None else _seconds_until(retry_after)
+        return seconds if seconds is not None else _seconds_until(retry_after, headers.get("date"))
     return _rate_limit_reset(headers) if rate_limited else None
 
 
@@ -91,12 +103,47 @@ def _duration(text: str | None) -> float | None:
     return max(0.0, number - time.time()) if number > 1e9 else number
 
 
-def _seconds_until(date: str) -> float | None:
+def wait_in_words(text: str) -> float | None:
+    """The seconds in `retry in 1.1s`, `try again in 1m20.5s`, `wait 20 seconds`, in lower case; None for none."""
+    found = _WAIT.search(text)
+    if found is None:
+        return None
+    parts = _WAIT_PART.findall(found[1])
+    return sum(float(amount) * _UNIT_SECONDS[_UNITS.get(unit, unit)] for amount, unit in parts)
+
+
+def wait_in_error(error: Mapping[str, Any]) -> float | None:
+    """The same from the fields of an error object: `retry_after`, Google's RetryInfo, OpenRouter's headers."""
+    for name in ("retry_after", "retry_after_seconds", "retryAfter"):
+        value = error.get(name)
+        if isinstance(value, int | float | str) and (seconds := _duration(str(value))) is not None:
+            return seconds
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, Mapping) and isinstance(delay := detail.get("retryDelay"), str):
+            return _duration(delay)
+    metadata = error.get("metadata")
+    headers = metadata.get("headers") if isinstance(metadata, Mapping) else None
+    if isinstance(headers, Mapping):
+        texts = {str(name).lower(): str(value) for name, value in headers.items()}
+        return hinted_wait(texts, rate_limited=True)
+    return None
+
+
+def _seconds_until(date: str, sent: str | None) -> float | None:
+    """By the server's own clock where it says what time it is there: ours may differ by hours."""
+    until = _timestamp(date)
+    if until is None:
+        return None
+    now = _timestamp(sent) if sent else None
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _timestamp(date: str) -> float | None:
     try:
-        until = parsedate_to_datetime(date).timestamp() - time.time()
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError):
         return None
-    return max(0.0, until)
 
 
 def _number(text: str | None) -> float | None:

@@ -22,6 +22,7 @@ Api = Literal["vllm-classify", "vllm-pooling", "vllm-score", "sglang"]
 # vLLM puts a sigmoid on one label and a softmax on several unless it is told not to. The older name of the field,
 # `activation`, must not be sent beside it: some versions take its mere presence for true.
 _RAW = {"use_activation": False}
+_PLAIN: tuple[list[Message], str] = [{"role": "user", "content": "Say hello."}], "Hello."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ class ServedModel:
         extra_params: Mapping[str, Any],
         policy: RetryPolicy,
     ) -> None:
-        self._client = JsonClient(settings, policy)
         self._protocol = protocol
         self._model = model
         self._extra_params = extra_params
+        self._client = JsonClient(settings, policy, self._plain_document())
 
     async def __aenter__(self) -> ServedModel:
         await self._client.__aenter__()
@@ -63,14 +64,25 @@ class ServedModel:
 
         Raises NoScoreError where this request failed for good, a BackendError where every one would.
         """
+        document = self._document(messages, reply)
+        try:
+            return await self._client.post(document, self._read)
+        except Failure as failure:
+            raise NoScoreError(failure.message, "timeout" if failure.timed_out else "error") from failure
+
+    def _document(self, messages: list[Message], reply: str) -> dict[str, Any]:
+        """Raises NoScoreError where the chat template refuses the conversation."""
         try:
             fields = self._protocol.fields(messages, reply)
         except (TemplateError, TypeError, ValueError) as error:
             raise NoScoreError(f"the chat template refuses the conversation: {error}") from error
+        return {"model": self._model, **fields, **self._extra_params}
+
+    def _plain_document(self) -> dict[str, Any] | None:
         try:
-            return await self._client.post({"model": self._model, **fields, **self._extra_params}, self._read)
-        except Failure as failure:
-            raise NoScoreError(failure.message, "timeout" if failure.timed_out else "error") from failure
+            return self._document(*_PLAIN)
+        except NoScoreError:
+            return None
 
     def _read(self, document: Any) -> list[float]:
         try:

@@ -187,4 +187,5 @@ def _failure_in_200(error: ServerError) -> Failure:
         return failure_of_error(int(error.code), error)
     failure = failure_of_error(400, error)
     fault = Fault.SERVER if failure.fault is Fault.REQUEST else failure.fault
-    return Failure(fault, f"HTTP 200 with an error: {error.message}", param=error.param, hint=failure.hint)
+    message = f"HTTP 200 with an error: {error.message}"
+    return Failure(fault, message, status=200, param=error.param, hint=failure.hint, wait_s=failure.wait_s)

@@ -210,8 +210,10 @@ def _judge(status: int, error: ServerError) -> tuple[Fault, str | None]:
             return Fault.PROMPT, None
         no_credit = _NO_CREDIT.search(text) and not _PACE.search(text)
         return Fault.ACCOUNT if no_credit else Fault.RATE_LIMIT, None
-    if status in (408, 409, 423, 424, 425, 498, 499) or status >= 500:
+    if status == 408 or status >= 500:
         return Fault.SERVER, None
+    if status in (409, 423, 424, 425, 498, 499):
+        return Fault.RATE_LIMIT if _PASSES.search(text) else Fault.SERVER, None
     if status in (401, 402) or (status == 400 and _NO_CREDIT.search(text)):
         return Fault.ACCOUNT, None
     if _FILTERED.search(text):

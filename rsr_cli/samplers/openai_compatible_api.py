@@ -32,6 +32,9 @@ class Completer(Protocol):
     @property
     def takes_n(self) -> bool: ...
 
+    @property
+    def asked_again(self) -> int: ...
+
     async def __aenter__(self) -> Completer: ...
 
     async def __aexit__(self, *exc: Any) -> None: ...
@@ -89,6 +92,11 @@ class OpenaiCompatibleApi:
     @property
     def capacity(self) -> int:
         return self._client.capacity
+
+    @property
+    def asked_again(self) -> int:
+        """How many requests are under way that have failed, been turned away or refused at least once."""
+        return self._client.asked_again
 
     @property
     def together(self) -> bool:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import orjson
 import pytest
 from hypothesis import given
@@ -44,6 +46,15 @@ CASES = [
     (500, "CUDA out of memory", Fault.SERVER),
     (503, "Loading model", Fault.SERVER),
     (529, "Overloaded", Fault.SERVER),
+    (500, "Something went wrong, please try again later", Fault.SERVER),
+    (401, "Invalid key, fix it and try again", Fault.ACCOUNT),
+    (400, "Fix top_k and try again", Fault.REQUEST),
+    (400, "Too many tokens in the prompt", Fault.PROMPT),
+    (400, "Too many tokens, please wait before trying again", Fault.RATE_LIMIT),
+    (429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000", Fault.PROMPT),
+    (403, "Your input was flagged", Fault.FILTERED),
+    (403, "Rate Limit Exceeded", Fault.RATE_LIMIT),
+    (429, "Quota exceeded for quota metric 'Requests' and limit 'Requests per minute'", Fault.RATE_LIMIT),
 ]  # fmt: skip
 
 
@@ -93,6 +104,47 @@ def test_an_html_page_is_told_by_its_words() -> None:
 @given(st.integers(300, 599), st.binary(max_size=200))
 def test_any_body_makes_a_failure(status: int, body: bytes) -> None:
     assert isinstance(failure_of_response(status, {}, body), Failure)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        ({"message": "Please retry in 1.1s."}, 1.1),
+        ({"message": "Please try again in 1m20.5s. Need more? Upgrade."}, 80.5),
+        ({"message": "wait 20 seconds"}, 20),
+        ({"message": "Retry after 3 minutes"}, 180),
+        ({"message": "Try again later"}, None),
+        ({"message": "no", "details": [{"@type": "Help"}, {"@type": "RetryInfo", "retryDelay": "17s"}]}, 17),
+        ({"message": "no", "details": "none"}, None),
+        ({"message": "no", "retry_after": 2.5}, 2.5),
+        ({"message": "no", "retry_after": -1}, None),
+        ({"message": "no", "metadata": {"headers": {"X-RateLimit-Reset": "9"}}}, 9),
+        ({"message": "no", "metadata": {"headers": [1]}}, None),
+    ],
+)
+def test_the_wait_that_an_error_asks_for(error: dict[str, object], seconds: float | None) -> None:
+    assert failure_of_response(429, {}, orjson.dumps({"error": error})).wait_s == seconds
+    headers = {"retry-after": "7"}
+    assert failure_of_response(429, headers, orjson.dumps([{"error": error}])).wait_s == 7
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.floats() | st.integers(),
+        lambda x: (
+            st.lists(x)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["error", "message", "code", "details", "retryDelay", "metadata", "headers", "retry_after"]
+                ),
+                x,
+            )
+        ),
+    )
+)
+def test_any_document_makes_a_failure(document: object) -> None:
+    body = json.dumps({"error": document}).encode()
+    assert isinstance(failure_of_response(429, {}, body), Failure)
 
 
 def test_nothing_secret_and_no_control_characters_are_shown() -> None:

@@ -47,6 +47,10 @@ def test_points_in_time() -> None:
     assert hinted_wait({"retry-after": formatdate(time.time() + 30, usegmt=True)}, rate_limited=False) == pytest.approx(
         30, abs=2
     )
+    # By the server's clock, which may be an hour slow.
+    dates = {name: formatdate(time.time() - 3600 + wait, usegmt=True) for name, wait in (("date", 0), ("later", 30))}
+    assert hinted_wait({"retry-after": dates["later"], "date": dates["date"]}, rate_limited=False) == 30
+    assert hinted_wait({"retry-after": dates["later"], "date": "garbage"}, rate_limited=False) == 0
     for scale in (1, 1000):
         reset = {"x-ratelimit-reset": str((time.time() + 30) * scale)}
         assert hinted_wait(reset, rate_limited=True) == pytest.approx(30, abs=2)

@@ -17,6 +17,7 @@ QUICK: dict[str, Any] = {
     "longest_wait": 0.01,
     "startup_patience": 0.2,
     "outage_patience": 1.0,
+    "refusal_patience": 0.3,
 }
 
 

@@ -75,7 +75,9 @@ def scripted_faults(script: Sequence[str | None]) -> Callable[[int], str | None]
 
 
 def refusal(fault: str | None) -> web.Response | None:
-    """The response to a fault that needs no work."""
+    """The response to a fault that needs no work: one of the above, or `403 words of the error`."""
+    if fault is not None and fault[:3].isdecimal() and fault[3:4] == " ":
+        return web.json_response({"error": {"message": fault[4:]}}, status=int(fault[:3]))
     if fault not in _REFUSALS:
         return None
     status, headers, text = _REFUSALS[fault]

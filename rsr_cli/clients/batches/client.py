@@ -110,6 +110,10 @@ class BatchClient:
     def takes_n(self) -> bool:
         return self._dialect.n
 
+    @property
+    def asked_again(self) -> int:
+        return 0
+
     def asked_with(self, request: ChatRequest) -> range | None:
         """The attempts that were asked for in one request with the first of this one; None where it never was."""
         return self._folder.run(content_key(self._settings, request), request.attempts[0])

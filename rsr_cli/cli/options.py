@@ -35,6 +35,9 @@ RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="Ask again for
 AllowMixed = Annotated[
     bool, typer.Option("--allow-mixed", help="Let rollouts of another model or temperature stand beside those here.")
 ]
+Redraw = Annotated[
+    bool, typer.Option("--redraw", help="Draw again, and pay again for, rollouts that were recorded here and are lost.")
+]
 Executor = Literal["local", "ray"]
 ExecutorOption = Annotated[
     Executor, typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.")

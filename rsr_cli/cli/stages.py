@@ -18,6 +18,7 @@ from rsr_cli.cli.options import (
     Executor,
     ExecutorOption,
     Json,
+    Redraw,
     RetryErrors,
     WorkDirOption,
     split_arguments,
@@ -107,6 +108,7 @@ def sample(
     config: ConfigOption = None,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    redraw: Redraw = False,
     batch_files: Annotated[
         bool,
         typer.Option(
@@ -121,7 +123,7 @@ def sample(
     if batch_files:
         arguments = [*(arguments or []), "sampler.batch_files=true"]
     with _session("sample", work_dir, config, arguments) as session:
-        result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, [result], json, told=True)
 
 
@@ -165,6 +167,7 @@ def run(
     probe: Annotated[bool, typer.Option("--probe", help="Probe first, and stop there if that is red.")] = False,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    redraw: Redraw = False,
     executor: ExecutorOption = "local",
     json: Json = False,
 ) -> None:
@@ -177,7 +180,7 @@ def run(
     if probe:
         probe_first(arguments, work_dir, config)
     with _session("run", work_dir, config, arguments, may_create=True, executor=executor) as session:
-        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, results, json, told=work_dir is not None)
 
 
@@ -188,6 +191,7 @@ def resume(
     config: ConfigOption = None,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
+    redraw: Redraw = False,
     executor: ExecutorOption = "local",
     json: Json = False,
 ) -> None:
@@ -198,7 +202,7 @@ def resume(
     if place is None and arguments and "=" not in arguments[0] and locate(arguments[0]).is_dir():
         place = locate(arguments.pop(0))
     with _session("resume", place, config, arguments, executor=executor) as session:
-        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed)
+        results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, results, json, told=True)
 
 

@@ -28,6 +28,7 @@ def analyze(session: Session) -> StageResult:
     """Write stats.json, prompts.parquet and report.html; nothing where neither the input nor the prices changed."""
     config, work_dir = session.config, session.work_dir
     numbers = session.require_data()
+    session.require_whole(numbers, scored=True)
     record = session.state.stages["analyze"]
     mark = analyze_fingerprint(session, numbers)
     paths = [work_dir.summary / name for name in ("stats.json", "prompts.parquet", "report.html")]

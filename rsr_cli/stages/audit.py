@@ -30,7 +30,7 @@ def audit(session: Session, *, against: str | None = None) -> StageResult:
     `against` is a second verifier to compare with on the same rollouts, a type or a mapping in YAML as in the config;
     an ensemble's members are compared as they stand.
     """
-    session.require_rollouts()
+    session.require_rollouts(scored=True)
     work_dir = session.work_dir
     work = _Audit(session, against)
     with session.progress.task("audit") as task:

@@ -24,7 +24,7 @@ from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rules import group_rules, thresholds
 from rsr_cli.stages.session import Session, build_sampler, uses_embedded
-from rsr_cli.store import shards
+from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.tally import tally, tally_tokens
@@ -79,7 +79,9 @@ class Drawing:
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
             finally:
-                self._recorder.close()
+                for shard, lines in self._recorder.close().items():
+                    journal = self._session.work_dir.rollout_journal(shard)
+                    inventory.note_journal(self._session.state, journal, lines)
 
     @property
     def ended_in_open_shards(self) -> int:
@@ -212,7 +214,11 @@ class Drawing:
     async def _close_shards(self) -> None:
         while (shard := await self._ready.get()) is not None:
             counts = await asyncio.to_thread(self._close, shard)
-            self._session.state.stages["sample"].by_shard[str(shard)] = counts
+            state = self._session.state
+            state.stages["sample"].by_shard[str(shard)] = counts
+            inventory.note_rollouts(state, self._session.work_dir, shard)
+            if self._verifier is not None:
+                inventory.note(state, self._session.work_dir.score(shard))
             self._done.append(shard)
             self._done.sort()
             self._session.save_state()

@@ -35,7 +35,7 @@ from rsr_cli.store.work_dir import WorkDir
 def format_(session: Session) -> StageResult:
     """Write `train/` for every formatter whose options, code or input have changed."""
     config, work_dir = session.config, session.work_dir
-    numbers = session.require_rollouts()
+    numbers = session.require_rollouts(scored=True)
     require_own_names(session)
     formatters = build_formatters(config)
     marks = formatter_marks(session, numbers)

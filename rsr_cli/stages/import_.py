@@ -15,6 +15,7 @@ from rsr_cli.stages.import_rows import ImportRows, problem_of
 from rsr_cli.stages.prepare import Counts
 from rsr_cli.stages.rows import as_sent
 from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.store import inventory
 from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.inputs import BadRow, read_input
 from rsr_cli.store.recorder import compact
@@ -29,6 +30,7 @@ def import_(session: Session, path: str, *, transform: str | None = None, skip_i
     the digest of its file and the number of its row.
     """
     numbers = session.require_data()
+    session.require_whole(numbers)
     counts = Counts()
     origin = _Origin(path)
     rows = ImportRows(keep_truncated=not session.config.sampler.drop_truncated)
@@ -50,6 +52,8 @@ def import_(session: Session, path: str, *, transform: str | None = None, skip_i
         added["already_here"] += sum(len(by_prompt[prompt_id]) - len(attempts) for prompt_id, attempts in new.items())
         if any(new.values()):
             compact(session.work_dir, shard, new)
+            inventory.note_rollouts(session.state, session.work_dir, shard)
+            session.save_state()
     result = {"rows": counts.rows, "skipped": counts.skipped, "invalid": counts.invalid} | added
     return StageResult("import", skipped=not added["imported"], counts=result)
 

@@ -18,13 +18,15 @@ from rsr_cli.stages.verify import verify
 from rsr_cli.types import Prompt
 
 
-def run(session: Session, *, retry_errors: bool = False, allow_mixed: bool = False) -> list[StageResult]:
+def run(
+    session: Session, *, retry_errors: bool = False, allow_mixed: bool = False, redraw: bool = False
+) -> list[StageResult]:
     """prepare, sample, verify, format, analyze: the same as calling them one by one. The later ones are left for the
     next run where sample has to wait for answers that are made elsewhere."""
     require_own_names(session)  # before anything is paid for
     results = [
         prepare(session),
-        sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, will_be_verified=True),
+        sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw, will_be_verified=True),
     ]
     if results[-1].postponed:
         return results

@@ -17,7 +17,7 @@ from rsr_cli.errors import InputError, PluginError, WorkDirError
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult, fingerprint
-from rsr_cli.store import shards
+from rsr_cli.store import inventory, shards
 from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.inputs import BadRow, Row, input_file, read_input
@@ -59,8 +59,11 @@ def prepare(session: Session) -> StageResult:
             raise
         session.progress.warn("the input or its transform can't be read any more: data/ is taken as it is")
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
-    there = len(session.work_dir.shards())
-    if session.is_done("prepare", mark) and there == session.state.stages["prepare"].counts["shards"]:
+    numbers = session.work_dir.shards()
+    expected = session.state.stages["prepare"].counts.get("shards", 0)
+    if session.is_done("prepare", mark) and (missing := sorted(set(range(expected)) - set(numbers))):
+        session.progress.warn(f"{session.work_dir.data(missing[0])} is missing: data/ is made again from the input")
+    elif session.is_done("prepare", mark) and len(numbers) == expected:
         return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
     began = time.monotonic()
     counts = Counts()
@@ -74,6 +77,8 @@ def prepare(session: Session) -> StageResult:
         with session.running("prepare", mark, began) as result:
             _install(session.work_dir, written)
             session.state.stages["prepare"].shards_done = list(range(written))
+            for shard in range(written):
+                inventory.note(session.state, session.work_dir.data(shard))
             result.counts = {
                 "prompts": counts.prompts,
                 "rows": counts.rows,

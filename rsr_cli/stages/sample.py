@@ -10,23 +10,31 @@ from typing import Any
 from rsr_cli.clients.batches.folder import awaited, responses_beside
 from rsr_cli.config.load import without_secrets
 from rsr_cli.config.settings import Config, SamplerSettings
-from rsr_cli.errors import BackendError, WorkDirError, printable
+from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
 from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.drawing import Drawing, is_closed
+from rsr_cli.stages.drawing import Drawing, is_closed, money
 from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.rules import group_rules
 from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
-from rsr_cli.store import shards
+from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
-from rsr_cli.store.tally import most_common_errors, tally, tally_journal
+from rsr_cli.store.tally import most_common_errors, tally, tally_journal, tally_tokens
 from rsr_cli.store.work_dir import WorkDir
+
+_TOKENS = ("prompt_tokens", "completion_tokens")
 
 
 def sample(
-    session: Session, *, retry_errors: bool = False, allow_mixed: bool = False, will_be_verified: bool = False
+    session: Session,
+    *,
+    retry_errors: bool = False,
+    allow_mixed: bool = False,
+    redraw: bool = False,
+    will_be_verified: bool = False,
 ) -> StageResult:
-    """Draw what is missing in every shard; `retry_errors` also asks again for the attempts that failed for good.
+    """Draw what is missing in every shard; `retry_errors` also asks again for the attempts that failed for good,
+    `redraw` for those that were recorded here and are lost.
 
     Raises UsageError before the first request where verdicts are wanted and none can be given.
     """
@@ -34,7 +42,15 @@ def sample(
     numbers = session.require_data()
     mark = sample_fingerprint(config, work_dir, numbers)
     record = session.state.stages["sample"]
-    if session.is_done("sample", mark) and not retry_errors and all(is_closed(work_dir, n) for n in numbers):
+    lost = inventory.rollout_losses(session.state, work_dir, numbers)
+    if lost and not redraw:
+        raise _paid_again(session, lost)
+    if (
+        session.is_done("sample", mark)
+        and not retry_errors
+        and not lost
+        and all(is_closed(work_dir, n) for n in numbers)
+    ):
         return StageResult("sample", skipped=True, counts=record.counts | {"new_attempts": 0})
     identity = _identity(config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
@@ -44,6 +60,10 @@ def sample(
     if record.fingerprint != mark or retry_errors:
         record.shards_done = []
     record.retry_errors |= retry_errors
+    for loss in lost:
+        session.progress.warn(f"{loss}. It is drawn again")
+        inventory.forget_rollouts(session.state, work_dir, loss.shard)
+        record.shards_done = [shard for shard in record.shards_done if shard != loss.shard]
     with session.running("sample", mark) as result:
         session.state.sampled_with = identity
         session.save_state()
@@ -57,6 +77,11 @@ def sample(
             drawing.run()
         finally:
             result.counts = _totals(session, drawing)
+        if gone := inventory.rollout_losses(session.state, work_dir, numbers):
+            raise RsrError(
+                f"{inventory.told(gone)}\n  another process has changed this while it was being sampled",
+                "look for what changes files in the work dir while rsr runs; rsr check lists all that is damaged",
+            )
         if drawing.postponed:
             result.postponed = True
             files = awaited(work_dir.batches)
@@ -69,6 +94,25 @@ def sample(
         record.retry_errors = False
         _tell_of_failures(session, result.counts)
     return result
+
+
+def _paid_again(session: Session, lost: list[inventory.Loss]) -> WorkDirError:
+    """What is missing, and what it would cost to draw it again."""
+    work_dir, by_shard = session.work_dir, session.state.stages["sample"].by_shard
+    counts: Counter[str] = Counter()
+    for loss in lost:
+        held = Counter({name: by_shard.get(str(loss.shard), {}).get(name, 0) for name in _TOKENS})
+        counts += held - tally_tokens(work_dir.rollout(loss.shard), work_dir.rollout_journal(loss.shard))
+    attempts = sum(loss.recorded - (loss.found or 0) for loss in lost)
+    cost = money(session.config, counts["prompt_tokens"], counts["completion_tokens"])
+    told = f"to draw this again is to pay again for {attempts} attempts"
+    if counts.total():
+        told += f" of {counts.total():,} tokens" + (f", about {cost:.2f}" if cost else "")
+    root = quote(str(work_dir.root))
+    return WorkDirError(
+        f"{inventory.told(lost)}\n  {told}",
+        f"restore it from a backup, or run this again with --redraw; rsr check {root} lists all that is damaged",
+    )
 
 
 def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) -> str:

@@ -23,6 +23,7 @@ from rsr_cli.executors import local, ray_shards
 from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
+from rsr_cli.store import inventory
 from rsr_cli.store.files import set_aside
 from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.ownership import holds_own_data, refuse_foreign_folder, write_own_text
@@ -155,14 +156,34 @@ class Session:
             )
         for shard in shards:
             self.work_dir.require_own_shards(shard)
+            if not inventory.is_as_written(self.state, self.work_dir.data(shard)):
+                raise WorkDirError(
+                    f"{self.work_dir.data(shard)} is not the file that rsr prepare wrote",
+                    f"restore it from a backup, or move it away: rsr prepare -w {self.work_dir.root} makes it again",
+                )
         return shards
 
-    def require_rollouts(self) -> list[int]:
-        """The shards that have rollouts; WorkDirError where none has."""
-        shards = [shard for shard in self.require_data() if self.work_dir.has_rollouts(shard)]
+    def require_rollouts(self, *, scored: bool = False) -> list[int]:
+        """The shards that have rollouts; WorkDirError where none has, and as `require_whole` raises it."""
+        numbers = self.require_data()
+        self.require_whole(numbers, scored=scored)
+        shards = [shard for shard in numbers if self.work_dir.has_rollouts(shard)]
         if not shards:
             raise WorkDirError(f"{self.work_dir.root} has no rollouts yet", "run rsr sample or rsr import first")
         return shards
+
+    def require_whole(self, numbers: list[int], *, scored: bool = False) -> None:
+        """WorkDirError where some of what was recorded in these shards is lost: of the rollouts, or (`scored`) of their
+        verdicts."""
+        root = self.work_dir.root
+        if losses := inventory.rollout_losses(self.state, self.work_dir, numbers):
+            raise WorkDirError(
+                inventory.told(losses),
+                f"restore it from a backup, or draw it again and pay for it again: rsr resume {root} --redraw. "
+                f"rsr check {root} lists all that is damaged",
+            )
+        if scored and (losses := inventory.score_losses(self.state, self.work_dir, numbers)):
+            raise WorkDirError(inventory.told(losses), f"rsr verify -w {root} scores its rollouts again")
 
 
 @contextmanager

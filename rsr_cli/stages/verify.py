@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from rsr_cli.config.settings import Config, Limits
 from rsr_cli.config.settings import Guards as GuardLimits
-from rsr_cli.errors import first_error
+from rsr_cli.errors import RsrError, first_error
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verifier_fingerprint, with_workers
 from rsr_cli.stages.drawing import guards
@@ -24,7 +24,7 @@ from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult, fingerprint
-from rsr_cli.store import shards
+from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import is_scored, read_rescored, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.work_dir import WorkDir
@@ -88,6 +88,13 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
     with session.running("verify", mark) as result:
         # Where nothing is to do, sample has scored all on its way, to stop early: only the counts are told.
         changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown) if todo else Changes()
+        for shard in numbers:
+            if not is_scored(session.work_dir, shard, marks[shard]):
+                raise RsrError(
+                    f"{session.work_dir.score(shard)} is not what was written: another process has changed it",
+                    "look for what changes files in the work dir while rsr runs; rsr verify scores it again",
+                )
+            inventory.note(session.state, session.work_dir.score(shard))
         record.shards_done = numbers
         result.skipped = not todo
         result.counts = _counts(session, numbers)

@@ -43,6 +43,11 @@ class Journal:
         written before are lost. With no lines just look whether they are."""
         self._place.write(lines)
 
+    @property
+    def lines(self) -> int:
+        """How many it is to hold."""
+        return self._place.lines
+
     def verify(self) -> int:
         """Compare what is there with what was written, and write again what is missing; how many lines there are.
         RsrError where some are lost."""

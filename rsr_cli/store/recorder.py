@@ -89,14 +89,16 @@ class Recorder:
             return f"stopping: what was recorded last could not be written ({error})"
         return claim
 
-    def close(self) -> None:
-        """Flush, and leave the journals as they are for a later run to go on from."""
+    def close(self) -> dict[int, int]:
+        """Flush, and leave the journals as they are for a later run to go on from; how many lines each of the rollouts
+        has, by shard."""
         if self._failure is None:
             self.flush()
         for journal in [*self._rollouts.values(), *self._scores.values()]:
             journal.close()
         for shard in self._rollouts:
             self._drop_empty_journal(shard)
+        return {shard: journal.lines for shard, journal in self._rollouts.items() if journal.lines}
 
     def close_rollouts(self, shard: int) -> None:
         """Fold the journal of a shard whose groups have all ended into its Parquet file, and remove it."""

@@ -45,6 +45,14 @@ class StageState:
 
 
 @dataclass
+class Closed:
+    """The rows of a shard and their digest, or the lines of a journal that was left for a later run."""
+
+    rows: int
+    digest: str = ""
+
+
+@dataclass
 class State:
     stages: dict[str, StageState] = field(default_factory=lambda: {name: StageState() for name in STAGES})
     sampled_with: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +63,8 @@ class State:
     """Of each file that people may change as well, by its path in the work dir: the digests of what rsr wrote."""
     made_here: list[str] = field(default_factory=list)
     """What proves to the machine that made it that this work dir was made there: see `trust`."""
+    closed: dict[str, Closed] = field(default_factory=dict)
+    """What each shard held when it was last closed, by its path in the work dir; see `inventory`."""
     created: str = field(default_factory=lambda: now())
     version: int = VERSION
     rsr_version: str = __version__

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 Message = dict[str, Any]
 Status = Literal["scored", "no_answer", "timeout", "error"]
@@ -26,16 +26,17 @@ class Prompt:
 class Completion:
     """What a backend returned for one attempt, or why it returned nothing.
 
-    `response` is None where there is no usable text: the completion was truncated and dropped, filtered, empty
-    beside its reasoning, or failed (`error` then says why). `tool_calls` is the JSON of the model's tool calls, a list
-    in OpenAI's form; without a text beside them the response is "". `latency_s` is in seconds. `params` is the JSON of
-    the sampling parameters it was drawn with.
+    `attempt` and `model` are filled in by `Sampler.sample` where `complete` leaves them out. `response` is None where
+    there is no usable text: the completion was truncated and dropped, filtered, empty beside its reasoning, or failed
+    (`error` then says why). `tool_calls` is the JSON of the model's tool calls, a list in OpenAI's form; without a text
+    beside them the response is "". `latency_s` is in seconds. `params` is the JSON of the sampling parameters it was
+    drawn with.
     """
 
-    attempt: int
+    attempt: int = 0
     response: str | None
-    finish_reason: str
-    model: str
+    finish_reason: str = "stop"
+    model: str = ""
     reasoning: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -66,6 +67,34 @@ class Attempt(Completion):
     def valid(self) -> bool:
         """A valid attempt is a rollout: there is a text, it is whole, nothing failed."""
         return self.response is not None and self.error is None and not self.truncated
+
+
+class Reply(str):
+    """What a model says after its thinking, as verifiers get it: the text, with what came beside it.
+
+    `thinking` is None where there was none; `completion_tokens` counts the thinking too, and is None where the backend
+    gave no count.
+    """
+
+    __slots__ = ("completion_tokens", "finish_reason", "thinking")
+    thinking: str | None
+    finish_reason: str
+    completion_tokens: int | None
+
+    def __new__(
+        cls, text: str, thinking: str | None = None, finish_reason: str = "stop", completion_tokens: int | None = None
+    ) -> Reply:
+        self = super().__new__(cls, text)
+        self.thinking, self.finish_reason, self.completion_tokens = thinking, finish_reason, completion_tokens
+        return self
+
+    @property
+    def text(self) -> str:
+        """The text alone, as a plain str."""
+        return str(self)
+
+    def __reduce__(self) -> tuple[type[Reply], tuple[Any, ...]]:
+        return Reply, (str(self), self.thinking, self.finish_reason, self.completion_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,62 +179,3 @@ class Group:
 
 class Postponed(Exception):
     """Raised by a sampler: the attempts it was asked for are noted, and a later run will get them."""
-
-
-class Sampler(Protocol):
-    """A backend. Entered as an async context; `sample` yields one completion per attempt, in order of arrival.
-
-    It retries what is worth a retry. What fails for good for this prompt alone comes as a completion with `error`;
-    what stops the whole run (a bad key, a dead server) is raised as a `BackendError`.
-
-    `capacity` is how many calls of `sample` it can keep busy now, which may change from call to call. Where `together`
-    is true a call with several attempts is one request, else each attempt is best a call of its own. A class that says
-    `whole_steps = True` takes so long over a request that a step is better asked for as a whole.
-    """
-
-    @property
-    def capacity(self) -> int: ...
-
-    @property
-    def together(self) -> bool: ...
-
-    async def __aenter__(self) -> Sampler: ...
-
-    async def __aexit__(self, *exc: object) -> None: ...
-
-    def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]: ...
-
-
-class Verifier(Protocol):
-    """Scores one reply. Runs in a worker process that may be killed: it keeps no state that matters.
-
-    `response` is the reply alone, its thinking taken off; `metadata` is the prompt's. A bool or a float may be
-    returned in place of a `Verdict`.
-    """
-
-    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict | float | bool: ...
-
-
-class Judge(Protocol):
-    """A verifier that asks a model. It runs in our own process and is entered as an async context.
-
-    `judge` gets the replies to score by attempt number and returns a verdict for each of them; it never raises for
-    one reply, whose verdict is then unknown. Where `compares` is true a verdict depends on the other replies of the
-    group, and all of them are handed in together.
-    """
-
-    compares: bool
-
-    async def __aenter__(self) -> Judge: ...
-
-    async def __aexit__(self, *exc: object) -> None: ...
-
-    async def judge(self, prompt: Prompt, replies: Mapping[int, str]) -> dict[int, Verdict]: ...
-
-
-class Formatter(Protocol):
-    """Turns a group into training rows, and says when a group holds all it needs."""
-
-    def is_satisfied(self, group: Group) -> bool: ...
-
-    def format(self, group: Group) -> list[dict[str, Any]]: ...

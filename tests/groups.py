@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rsr_cli.types import Attempt, Group, Prompt, Verdict
+from typing import Any
+
+from rsr_cli.types import Attempt, Group, Prompt, Reply, Verdict
 
 
 def group(*outcomes: float | str | tuple[float | None, str] | None, reasoning: str | None = None) -> Group:
@@ -27,3 +29,8 @@ def group(*outcomes: float | str | tuple[float | None, str] | None, reasoning: s
         if not failed and not isinstance(score, str):
             made.verdicts[number] = Verdict(score, "scored" if score is not None else "timeout")
     return made
+
+
+def asked(text: str, metadata: dict[str, Any] | None = None) -> tuple[Reply, Prompt]:
+    """A reply and its prompt, as a verifier gets them."""
+    return Reply(text), Prompt("p", [], metadata or {})

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rsr_cli import registry
 from rsr_cli.cli.app import app
 from rsr_cli.config.load import load_config
 from rsr_cli.config.settings import Config
+from rsr_cli.plugins import registry
 from rsr_cli.stages.session import check_components
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ stages
 sampling | scoring | analysis
 samplers | verifiers | formatters | executors | store
 clients | tiny
-config | registry
+config | plugins | runtime
 types | errors | reply
 """
 PACKAGE = Path(rsr_cli.__file__).parent

@@ -24,7 +24,7 @@ from typing import Any
 
 from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.executors.worker import Ready, Results, WorkerSpec, serve
-from rsr_cli.types import Verdict
+from rsr_cli.types import Prompt, Reply, Verdict
 
 # Spawn: a worker inherits no file descriptor, no lock and no thread of ours.
 CONTEXT = multiprocessing.get_context("spawn")
@@ -73,11 +73,15 @@ class ProcessPool:
         self._threads: list[threading.Thread] = []
         self._failure: RsrError | None = None
         self._closed = False
+        self._pickled: tuple[Prompt | None, bytes] = (None, b"")
+        """The last prompt: its replies come one after the other."""
 
-    def submit(self, response: str, metadata: dict[str, Any]) -> Future[Verdict]:
+    def submit(self, reply: Reply, prompt: Prompt) -> Future[Verdict]:
         """Queue one reply; thread-safe, never waits. The future holds a verdict, whatever the verifier does."""
-        task = _Task(pickle.dumps((response, metadata), protocol=5))
         with self._changed:
+            if prompt is not self._pickled[0]:
+                self._pickled = prompt, pickle.dumps(prompt, protocol=5)
+            task = _Task(pickle.dumps((reply, self._pickled[1]), protocol=5))
             if self._closed:
                 raise RuntimeError("the pool is closed")
             if self._failure:
@@ -88,12 +92,12 @@ class ProcessPool:
             self._changed.notify()
         return task.future
 
-    def map(self, items: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[Verdict]:
-        """The verdicts on (response, metadata) pairs, in order, with a bounded number in flight."""
+    def map(self, items: Iterable[tuple[Reply, Prompt]]) -> Iterator[Verdict]:
+        """The verdicts on replies to prompts, in order, with a bounded number in flight."""
         most = self._size * MOST_IN_BATCH * 4
         in_flight: deque[Future[Verdict]] = deque()
-        for response, metadata in items:
-            in_flight.append(self.submit(response, metadata))
+        for reply, prompt in items:
+            in_flight.append(self.submit(reply, prompt))
             if len(in_flight) >= most:
                 yield in_flight.popleft().result()
         while in_flight:

@@ -1,7 +1,7 @@
 """The child side of the process pool: build a verifier once, then score what arrives until told to stop.
 
-The parent sends `list[bytes]`, each a pickled (response, metadata). The child answers with `Results`: verdicts in the
-order of the tasks, several to a message. Which task runs, and since when, stands in memory shared with the parent, so
+The parent sends `list[bytes]`, each a pickled (reply, pickled prompt). The child answers with `Results`: verdicts in
+the order of the tasks, several to a message. Which task runs, and since when, is in memory shared with the parent, so
 that a task that hangs or crashes is known without a message for each.
 """
 
@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
 import os
 import pickle
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rsr_cli import registry
-from rsr_cli.types import Verdict
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.contracts import Verifier
+from rsr_cli.plugins.verdicts import as_verdict
+from rsr_cli.types import Prompt, Reply, Verdict
 
 FLUSH_AFTER_S = 0.02
 """Verdicts wait at most this long for company before they are sent."""
@@ -29,7 +32,6 @@ RETIRE_AFTER_TASKS = 50_000
 """A worker makes room for a fresh one after this many tasks, since libraries leak and caches grow; a start takes a
 second, so not sooner."""
 PR_SET_PDEATHSIG = 1
-STATUSES = ("scored", "no_answer", "timeout", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,9 @@ def serve(connection: Connection, progress: Any, spec: WorkerSpec) -> None:
     """
     detach(spec.parent_pid)
     try:
-        verifier = registry.build("verifier", spec.name, spec.options)
-        if not callable(getattr(verifier, "verify", None)):
-            raise TypeError(f"{spec.name} has no method verify(response, metadata)")
-        # Imports that the first task would otherwise be charged for.
-        getattr(verifier, "warm_up", lambda: None)()
+        verifier: Verifier = registry.build("verifier", spec.name, spec.options)
+        verify = _on_metadata(verifier.verify) if registry.takes_metadata(verifier.verify) else verifier.verify  # type: ignore[arg-type]
+        verifier.warm_up()  # imports that the first task would otherwise be charged for
     except BaseException as error:
         connection.send(Ready(f"{type(error).__name__}: {error}"))
         return
@@ -94,47 +94,34 @@ def serve(connection: Connection, progress: Any, spec: WorkerSpec) -> None:
             # In this order: the parent reads the index first, so it never sees a new task with an old start.
             progress[1] = now
             progress[0] = index
-            verdict, broken = _score(verifier, task)
+            verdict, broken = _score(verify, task)
             verdicts.append(verdict)
             retiring = retiring or broken
         retiring = retiring or done >= RETIRE_AFTER_TASKS or _resident_mb() > most_resident
         connection.send(Results(verdicts, retiring))
 
 
-def as_verdict(value: Any) -> Verdict:
-    """What a verifier returned, as a verdict; one with status error where it is nothing that can be read as a score."""
-    if isinstance(value, Verdict):
-        return _checked(value)
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, bool | int | float):
-        return _checked(Verdict(float(value)))
-    return Verdict.unknown("error", f"the verifier returned {_brief(value)}, not a Verdict, a bool or a number")
-
-
-def _checked(verdict: Verdict) -> Verdict:
-    score, status = verdict.score, verdict.status
-    if status not in STATUSES:
-        return Verdict.unknown("error", f"the verifier returned the status {_brief(status)}")
-    if (score is None) != (status in ("timeout", "error")):
-        return Verdict.unknown("error", f"the verifier returned the score {score} with the status {status}")
-    if score is not None and not (isinstance(score, int | float) and math.isfinite(score)):
-        return Verdict.unknown("error", f"the verifier returned the score {_brief(score)}")
-    for text in (verdict.extracted_answer, verdict.explanation, verdict.details):
-        if text is not None and not isinstance(text, str):
-            return Verdict.unknown("error", f"the verifier returned {_brief(text)} where text belongs")
-    return verdict if score is None else replace(verdict, score=float(score))
-
-
-def _score(verifier: Any, task: bytes) -> tuple[Verdict, bool]:
+def _score(verify: Callable[[Reply, Prompt], Any], task: bytes) -> tuple[Verdict, bool]:
     """The verdict, and whether the worker should make room for a fresh one."""
     try:
-        response, metadata = pickle.loads(task)
-        return as_verdict(verifier.verify(response, metadata)), False
+        reply, prompt = pickle.loads(task)
+        return as_verdict(verify(reply, _unpickled(prompt))), False
     except MemoryError:
         return Verdict.unknown("error", "the memory limit was reached"), True
     except BaseException as error:  # a user's code may raise SystemExit, a library a timeout of its own
         return Verdict.unknown("error", f"{type(error).__name__}: {error}"[:500]), not isinstance(error, Exception)
+
+
+@lru_cache(maxsize=1)
+def _unpickled(prompt: bytes) -> Prompt:
+    """The replies of a prompt come one after the other."""
+    loaded: Prompt = pickle.loads(prompt)
+    return loaded
+
+
+def _on_metadata(verify: Callable[[Reply, dict[str, Any]], Any]) -> Callable[[Reply, Prompt], Any]:
+    """A `verify(response, metadata)`, as rsr 0.1 had it, called in today's way."""
+    return lambda reply, prompt: verify(reply, prompt.metadata)
 
 
 def detach(parent_pid: int) -> None:
@@ -168,11 +155,3 @@ def _resident_mb() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     except (OSError, ValueError):
         return 0.0
-
-
-def _brief(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = "an object without a repr"
-    return f"{text[:80]} ({type(value).__name__})"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from rsr_cli.errors import InputError
+from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.reply import final_reply, split_thinking
 from rsr_cli.types import Group, Message, Rollout
 
@@ -18,15 +19,10 @@ ORIGIN = [("id", pa.string()), ("attempt", pa.int32()), ("score", pa.float64())]
 Candidate = tuple[Rollout, float]
 
 
-class ScoredFormatter(BaseModel):
+class ScoredFormatter(BaseModel, Formatter):
     """The options of every formatter that chooses by score."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    has_target: ClassVar[bool] = True
-    """False where a formatter takes what there is and early stop need not ask it."""
-    compares: ClassVar[bool] = False
-    """True where a prompt's reference completion stands beside its rollouts."""
 
     pass_threshold: float = 1.0
     """A score of at least this is a pass."""

@@ -9,10 +9,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from rsr_cli.formatters.base import MESSAGES, chat
+from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.types import Group
 
 
-class Rollouts(BaseModel):
+class Rollouts(BaseModel, Formatter):
     """`metadata` is JSON text in Parquet, since its keys differ from prompt to prompt, and an object in the JSONL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

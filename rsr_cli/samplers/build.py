@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rsr_cli import registry
 from rsr_cli.config.settings import SamplerSettings, Sampling
 from rsr_cli.errors import ConfigError
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.boundary import boundary
+from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.samplers.mixture import Mixture
-from rsr_cli.samplers.truncation import ExtendingSampler, TruncationLadder
-from rsr_cli.types import Sampler
+from rsr_cli.samplers.truncation import TruncationLadder
 
 
 def build(settings: SamplerSettings, sampling: Sampling, folder: Path | None = None) -> Sampler:
@@ -25,14 +26,17 @@ def build(settings: SamplerSettings, sampling: Sampling, folder: Path | None = N
         ]
         return Mixture(members)
     keeps_truncated = {} if sampling.on_truncation == "drop" else {"drop_truncated": False}
-    base: ExtendingSampler = registry.find("sampler", settings.type)(
-        settings.model_copy(update=keeps_truncated), sampling.seed
-    )
-    if folder is not None and hasattr(base, "work_in"):
-        base.work_in(folder)
+    plugin = registry.find("sampler", settings.type)
+    own = settings.model_copy(update=keeps_truncated)
+    with boundary("sampler", plugin):
+        base: Sampler = plugin(own, sampling.seed)
+        if not hasattr(base, "settings"):  # a class with an `__init__` of its own; the defaults rely on it
+            base.settings = own
+        if folder is not None:
+            base.work_in(folder)
     if sampling.on_truncation == "drop":
         return base
-    if not callable(getattr(base, "extend", None)):
+    if type(base).extend is Sampler.extend:
         raise ConfigError(
             f"sampling.on_truncation: {sampling.on_truncation} can't be done with the sampler {settings.type}: "
             "it has no method extend"

@@ -8,12 +8,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from itertools import accumulate
 
-from rsr_cli.samplers.arrivals import as_they_arrive
-from rsr_cli.types import Completion, Prompt, Sampler
+from rsr_cli.plugins.boundary import boundary
+from rsr_cli.plugins.contracts import Sampler
+from rsr_cli.runtime.as_completed import as_completed
+from rsr_cli.types import Completion, Prompt
 
 
-class Mixture:
-    """A Sampler. Which member draws an attempt depends on the prompt's id and the attempt alone, so a resume, a retry
+class Mixture(Sampler):
+    """Which member draws an attempt depends on the prompt's id and the attempt alone, so a resume, a retry
     and a climb after a cut ask the same one."""
 
     def __init__(self, members: Sequence[tuple[float, Sampler]]) -> None:
@@ -25,10 +27,6 @@ class Mixture:
     @property
     def capacity(self) -> int:
         return sum(member.capacity for member in self._members)
-
-    @property
-    def together(self) -> bool:
-        return False
 
     async def __aenter__(self) -> Mixture:
         async with AsyncExitStack() as stack:
@@ -42,13 +40,15 @@ class Mixture:
 
     async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
         """One completion per attempt number, in order of arrival."""
-        async with aclosing(as_they_arrive(self._draw(prompt, attempt) for attempt in attempts)) as completions:
+        async with aclosing(as_completed(self._draw(prompt, attempt) for attempt in attempts)) as completions:
             async for completion in completions:
                 yield completion
 
     async def _draw(self, prompt: Prompt, attempt: int) -> Completion:
-        async with aclosing(self._member_of(prompt.id, attempt).sample(prompt, [attempt])) as completions:
-            return await anext(completions)
+        member = self._member_of(prompt.id, attempt)
+        async with aclosing(member.sample(prompt, [attempt])) as completions:
+            with boundary("sampler", member, f"the prompt {prompt.id!r}"):
+                return await anext(completions)
 
     def _member_of(self, prompt_id: str, attempt: int) -> Sampler:
         identity = f"{prompt_id}\0{attempt}".encode("utf-8", "surrogatepass")

@@ -15,6 +15,7 @@ from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import ConfigError
+from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
 from rsr_cli.samplers.params import OWN_FIELDS, Params, common_params, request_params
 from rsr_cli.samplers.seeds import attempt_seed
@@ -42,8 +43,8 @@ class Completer(Protocol):
     async def complete(self, request: ChatRequest) -> Answer: ...
 
 
-class OpenaiCompatibleApi:
-    """A Sampler.
+class OpenaiCompatibleApi(Sampler):
+    """Draws by HTTP.
 
     Without a run seed one request asks for all the attempts of a draw, where the server takes n. With one, every
     attempt is a request of its own, seeded from (run seed, prompt id, attempt), so no two share a seed.

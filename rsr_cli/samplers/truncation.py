@@ -7,11 +7,12 @@ import json
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from rsr_cli.config.settings import SamplerSettings, Sampling
 from rsr_cli.errors import ConfigError
-from rsr_cli.types import Completion, Prompt, Sampler
+from rsr_cli.plugins.contracts import Sampler
+from rsr_cli.types import Completion, Prompt
 
 log = logging.getLogger(__name__)
 
@@ -19,25 +20,16 @@ TRUNCATION_RISE = 4
 """How many times its max_tokens an attempt may get, where no limit is set."""
 
 
-class ExtendingSampler(Sampler, Protocol):
-    """A sampler that can go on with an attempt that was cut.
+class TruncationLadder(Sampler):
+    """A sampler over another one, which keeps the text of truncated attempts.
 
-    `extend` makes one more request, of at most `max_tokens`, that goes on from the text of `cut` or draws the same
-    attempt from its start. It returns the whole attempt, the tokens of both requests added up, or a completion with an
-    `error`. The sampler keeps the text of truncated attempts.
-    """
-
-    async def extend(self, prompt: Prompt, cut: Completion, *, max_tokens: int, from_prefix: bool) -> Completion: ...
-
-
-class TruncationLadder:
-    """A Sampler over another one. What it did about a cut stands in `params`, beside the last limit:
+    What it did about a cut is in `params`, beside the last limit:
     `"on_truncation": {"how": "raise_limit", "cuts": [2048, 4096]}`, with an `error` where the climb was refused.
 
     An attempt that is cut at the last limit too, or whose climb fails, is truncated, with all its tokens.
     """
 
-    def __init__(self, base: ExtendingSampler, settings: SamplerSettings, sampling: Sampling) -> None:
+    def __init__(self, base: Sampler, settings: SamplerSettings, sampling: Sampling) -> None:
         """Raises ConfigError where the limit is none to climb to. `base` was made to keep truncated text."""
         if sampling.truncation_limit is not None and sampling.truncation_limit <= settings.max_tokens:
             raise ConfigError(

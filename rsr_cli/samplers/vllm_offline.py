@@ -14,7 +14,8 @@ from typing import Any
 
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import BackendError, ConfigError
-from rsr_cli.samplers.arrivals import as_they_arrive
+from rsr_cli.plugins.contracts import Sampler
+from rsr_cli.runtime.as_completed import as_completed
 from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
 from rsr_cli.samplers.engines.gpus import count_gpus
 from rsr_cli.samplers.engines.messages import Draw, Drawn, Engine, EngineSpec, Refused
@@ -44,14 +45,12 @@ _ENVIRONMENT = {
 _DEFAULT_CONCURRENCY = SamplerSettings.model_fields["concurrent_requests"].default
 
 
-class VllmOffline:
-    """A Sampler. Every attempt is a request of its own: vLLM would split a request for several anyway, a finished
+class VllmOffline(Sampler):
+    """Every attempt is a request of its own: vLLM would split a request for several anyway, a finished
     attempt need not wait for its siblings, and the prompt they share is computed once (prefix caching).
 
     Nothing of vLLM is imported here: the engines have processes of their own.
     """
-
-    together = False
 
     def __init__(self, settings: SamplerSettings, run_seed: int | None = None) -> None:
         """Raises ConfigError."""
@@ -95,7 +94,7 @@ class VllmOffline:
 
     async def sample(self, prompt: Prompt, attempts: Sequence[int]) -> AsyncGenerator[Completion, None]:
         """One completion per attempt number, in order of arrival. Raises BackendError where the run can't go on."""
-        async with aclosing(as_they_arrive(self._attempt(prompt, attempt) for attempt in attempts)) as completions:
+        async with aclosing(as_completed(self._attempt(prompt, attempt) for attempt in attempts)) as completions:
             async for completion in completions:
                 yield completion
 

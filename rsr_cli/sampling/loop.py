@@ -18,10 +18,13 @@ from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from rsr_cli.errors import BackendError, first_error
+from rsr_cli.plugins.boundary import boundary, is_builtin
+from rsr_cli.plugins.completions import check_completion
+from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
 from rsr_cli.sampling.queue import Ending, OpenGroup, Queue, expected_seconds
-from rsr_cli.types import Attempt, Completion, Group, Postponed, Sampler, Verdict
+from rsr_cli.types import Attempt, Completion, Group, Postponed, Prompt, Verdict
 
 _TRIAL, _WAITING = 50, 30
 """Until so many verdicts are there, nothing is asked while so many answers wait for theirs: a verifier that can score
@@ -247,13 +250,23 @@ class Loop:
         arrived = 0
         try:
             async with aclosing(self.sampler.sample(opened.group.prompt, numbers)) as completions:
-                async for completion in completions:
+                while (completion := await self._next(completions, opened.group.prompt, numbers)) is not None:
                     self._take(opened, place, completion)
                     arrived += 1
         finally:
             del opened.asking[task]
         if not arrived:
             raise BackendError(f"the sampler brought nothing for the prompt {opened.group.prompt.id!r}")
+
+    async def _next(
+        self, completions: AsyncIterator[Completion], prompt: Prompt, numbers: Sequence[int]
+    ) -> Completion | None:
+        """The next completion, None after the last; what a user's sampler raises or returns instead names it."""
+        with boundary("sampler", self.sampler, f"the prompt {prompt.id!r}"):
+            completion = await anext(completions, None)
+            if completion is not None and not is_builtin(self.sampler):
+                check_completion(completion, numbers)
+        return completion
 
     def _take(self, opened: OpenGroup, place: Place, completion: Completion) -> None:
         group = opened.group

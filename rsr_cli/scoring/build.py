@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from rsr_cli import registry
 from rsr_cli.config.load import is_secret
 from rsr_cli.config.settings import Config, VerifierSettings
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.composite import Composite
+from rsr_cli.plugins.contracts import Judge, Verifier
 from rsr_cli.scoring.scorer import JudgeScorer, PoolScorer, Scorer, owed_numbers
 from rsr_cli.store.shards import combined
 from rsr_cli.types import Group, Prompt, Verdict
-from rsr_cli.verifiers.ensemble import Ensemble, Member
-
-_ENSEMBLE = "ensemble"
 
 
 class ConfiguredScorer:
@@ -41,16 +40,16 @@ class ConfiguredScorer:
         return await self._scorer.score(group, numbers)
 
 
-class EnsembleScorer:
-    """Scores with every member, then combines."""
+class CompositeScorer:
+    """Scores with the members of a composite, which makes one verdict of theirs."""
 
-    def __init__(self, ensemble: Ensemble, members: dict[str, Scorer]) -> None:
-        self._ensemble = ensemble
+    def __init__(self, composite: Composite, members: dict[str, Scorer]) -> None:
+        self._composite = composite
         self._members = members
         self._stack = AsyncExitStack()
-        self.compares = ensemble.compares or any(member.compares for member in members.values())
+        self.compares = composite.compares or any(member.compares for member in members.values())
 
-    async def __aenter__(self) -> EnsembleScorer:
+    async def __aenter__(self) -> CompositeScorer:
         for member in self._members.values():
             await self._stack.enter_async_context(member)
         return self
@@ -59,16 +58,16 @@ class EnsembleScorer:
         await self._stack.aclose()
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
-        chosen = list(numbers)
-        # One after the other: the members share the machine, and other groups fill the gaps.
-        verdicts = {name: await member.score(group, chosen) for name, member in self._members.items()}
-        return self._ensemble.verdicts(group.prompt.id, verdicts)
+        async def ask(name: str, some: Sequence[int]) -> dict[int, Verdict]:
+            return await self._members[name].score(group, some) if some else {}
+
+        return await self._composite.verdicts(group.prompt, list(numbers), ask)
 
 
 def wants_reference(config: Config) -> bool:
     """The reference completion is scored: it is not switched off, and a formatter compares."""
     return config.sampling.include_reference and any(
-        getattr(registry.find("formatter", item.type), "compares", False) for item in config.formatter
+        registry.find("formatter", item.type).compares for item in config.formatter
     )
 
 
@@ -81,34 +80,28 @@ def verifier_fingerprint(config: Config) -> str:
     return combined([_fingerprint(config.verifier), str(wants_reference(config))])
 
 
+def composite_of(settings: VerifierSettings) -> Composite | None:
+    """The verifier, where it is made of others."""
+    if not issubclass(registry.find("verifier", settings.type), Composite):
+        return None
+    made: Composite = registry.build("verifier", settings.type, settings.options)
+    return made
+
+
 def member_settings(settings: VerifierSettings) -> dict[str, VerifierSettings]:
-    """The members of an ensemble by name; the verifier itself where it is none."""
-    if settings.type != _ENSEMBLE:
+    """The members of a composite by name; the verifier itself where it is none."""
+    composite = composite_of(settings)
+    if composite is None:
         return {settings.type: settings}
-    ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
     return {
-        name: VerifierSettings.model_validate({"type": member.type, **(member.model_extra or {})})
-        for name, member in _named(ensemble)
+        name: VerifierSettings.model_validate({"type": member.type, **member.options})
+        for name, member in composite.named()
     }
 
 
-def _named(ensemble: Ensemble) -> Iterator[tuple[str, Member]]:
-    """The members with their names: the one given, else the type, numbered from the second on."""
-    taken: set[str] = set()
-    for member in ensemble.members:
-        name = base = member.name or member.type
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{base}_{number}"
-        taken.add(name)
-        yield name, member
-
-
 def runs_in_processes(settings: VerifierSettings) -> bool:
-    """The verifier is a rule, not a judge or an ensemble."""
-    factory = registry.find("verifier", settings.type)
-    return settings.type != _ENSEMBLE and not hasattr(factory, "judge")
+    """The verifier is a rule, not a judge or a composite."""
+    return issubclass(registry.find("verifier", settings.type), Verifier)
 
 
 def is_rule(settings: VerifierSettings) -> bool:
@@ -119,7 +112,7 @@ def is_rule(settings: VerifierSettings) -> bool:
 def with_workers(settings: VerifierSettings) -> VerifierSettings:
     """With one worker process where the settings do not say how many; for each member of an ensemble too."""
     filled: dict[str, Any] = {"workers": settings.workers or 1}
-    if settings.type == _ENSEMBLE:
+    if composite_of(settings) is not None:
         filled["members"] = [{**item, "workers": item.get("workers") or 1} for item in settings.options["members"]]
     return settings.model_copy(update=filled)
 
@@ -130,10 +123,9 @@ def unscorable(settings: VerifierSettings) -> Callable[[Prompt], str | None]:
     A verifier that knows says it by `cannot_score`; the members of an ensemble that can score do without the others.
     """
     members = [registry.build("verifier", item.type, item.options) for item in member_settings(settings).values()]
-    checks = [getattr(member, "cannot_score", None) for member in members]
 
     def why(prompt: Prompt) -> str | None:
-        reasons = [None if check is None else check(prompt) for check in checks]
+        reasons = [member.cannot_score(prompt) for member in members]
         return None if None in reasons else reasons[0]
 
     return why
@@ -142,8 +134,9 @@ def unscorable(settings: VerifierSettings) -> Callable[[Prompt], str | None]:
 def score_range(settings: VerifierSettings) -> tuple[float, float] | None:
     """The lowest and the highest score that the verifier can give; None where that is not known."""
     made = registry.build("verifier", settings.type, settings.options)
-    if settings.type != _ENSEMBLE or made.score_range is not None:
-        return getattr(made, "score_range", None)
+    own: tuple[float, float] | None = made.score_range
+    if own is not None or not isinstance(made, Composite):
+        return own
     ranges = [score_range(member) for member in member_settings(settings).values()]
     known = [item for item in ranges if item is not None]
     if len(known) < len(ranges):
@@ -160,38 +153,38 @@ def compares(settings: VerifierSettings) -> bool:
     """Its verdict on a rollout depends on the group's others."""
     if runs_in_processes(settings):
         return False
-    if settings.type == _ENSEMBLE and any(compares(member) for member in member_settings(settings).values()):
-        return True
+    if (composite := composite_of(settings)) is not None:
+        return composite.compares or any(compares(member) for member in member_settings(settings).values())
     return bool(registry.build("verifier", settings.type, settings.options).compares)
 
 
 def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
-    if settings.type == _ENSEMBLE:
+    if (composite := composite_of(settings)) is not None:
         members = {name: _build(member, cache) for name, member in member_settings(settings).items()}
-        return EnsembleScorer(registry.build("verifier", settings.type, settings.options), members)
+        return CompositeScorer(composite, members)
     if runs_in_processes(settings):
         return PoolScorer(settings)
-    judge = registry.build("verifier", settings.type, settings.options)
-    if cache is not None and hasattr(judge, "cache_in"):
+    judge: Judge = registry.build("verifier", settings.type, settings.options)
+    if cache is not None:
         judge.cache_in(cache)
     return JudgeScorer(judge)
 
 
 def _fingerprint(settings: VerifierSettings) -> str:
-    code = registry.code_digest("verifier", settings.type)
-    if settings.type == _ENSEMBLE:
-        ensemble: Ensemble = registry.build("verifier", settings.type, settings.options)
-        parts = [(name, member.weight, member.pass_threshold) for name, member in _named(ensemble)]
-        members = [_fingerprint(member) for member in member_settings(settings).values()]
-        return combined(
-            [registry.identity(settings.type), ensemble.combine, str(ensemble.seed), repr(parts), code, *members]
-        )
-    factory = registry.find("verifier", settings.type)
-    left_out = getattr(factory, "no_verdict_change", ())
+    plugin = registry.find("verifier", settings.type)
+    left_out = {*getattr(plugin, "no_verdict_change", ()), "members"}
     kept: dict[str, Any] = {
         name: value for name, value in settings.options.items() if name not in left_out and not is_secret(name)
     }
-    for name in getattr(factory, "file_options", ()):
+    for name in getattr(plugin, "file_options", ()):
         if kept.get(name):
             kept[name] = registry.file_digest(Path(kept[name]).expanduser())
-    return combined([registry.identity(settings.type), repr(sorted(kept.items())), code])
+    parts = [
+        registry.identity(settings.type),
+        repr(sorted(kept.items())),
+        registry.code_digest("verifier", settings.type),
+    ]
+    if (composite := composite_of(settings)) is not None:
+        parts.append(repr([(name, member.part) for name, member in composite.named()]))
+        parts += [_fingerprint(member) for member in member_settings(settings).values()]
+    return combined(parts)

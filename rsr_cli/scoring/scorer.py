@@ -8,10 +8,15 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.errors import PluginError
 from rsr_cli.executors.process_pool import ProcessPool
-from rsr_cli.reply import final_reply
-from rsr_cli.types import REFERENCE, Group, Judge, Rollout, Verdict
+from rsr_cli.plugins.boundary import boundary
+from rsr_cli.plugins.contracts import Judge
+from rsr_cli.plugins.verdicts import as_verdict
+from rsr_cli.reply import final_reply, split_thinking
+from rsr_cli.types import REFERENCE, Group, Prompt, Reply, Rollout, Verdict
 
+_MISSING = Verdict.unknown("error", "the judge returned no verdict on this reply")
 _UNFINISHED_THINKING = Verdict.no_answer("the thinking never ends: there is no reply")
 
 
@@ -57,7 +62,7 @@ class PoolScorer:
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
         replies, verdicts = _replies(group, numbers)
-        futures = {number: self._pool.submit(reply, group.prompt.metadata) for number, reply in replies.items()}
+        futures = {number: self._pool.submit(reply, group.prompt) for number, reply in replies.items()}
         await _all_done(futures.values())
         return verdicts | {number: future.result() for number, future in futures.items()}
 
@@ -78,17 +83,40 @@ class JudgeScorer:
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
         replies, verdicts = _replies(group, numbers)
-        return verdicts | (await self._judge.judge(group.prompt, replies) if replies else {})
+        return verdicts | (await self._judged(group.prompt, replies) if replies else {})
+
+    async def _judged(self, prompt: Prompt, replies: dict[int, Reply]) -> dict[int, Verdict]:
+        """The verdicts of the judge; unknown ones where it fails, or leaves one out."""
+        try:
+            with boundary("judge", self._judge):
+                judged = await self._judge.judge(prompt, replies)
+                return {
+                    number: as_verdict(judged[number], "judge") if number in judged else _MISSING for number in replies
+                }
+        except PluginError as error:
+            return dict.fromkeys(replies, Verdict.unknown("error", error.message[:500]))
 
 
-def _replies(group: Group, numbers: Iterable[int]) -> tuple[dict[int, str], dict[int, Verdict]]:
+def reply_of(rollout: Rollout) -> Reply | None:
+    """Return what verifiers get of a rollout, None where its thinking never ends."""
+    attempt = rollout.attempt
+    text = final_reply(rollout.response)
+    if text is None:
+        return None
+    thinking = attempt.reasoning
+    if not thinking and len(text) < len(rollout.response.strip()):
+        thinking = split_thinking(rollout.response)[0] or None
+    return Reply(text, thinking, attempt.finish_reason, attempt.completion_tokens)
+
+
+def _replies(group: Group, numbers: Iterable[int]) -> tuple[dict[int, Reply], dict[int, Verdict]]:
     """The replies of these attempts, and the verdicts on those that have none."""
-    replies: dict[int, str] = {}
+    replies: dict[int, Reply] = {}
     verdicts: dict[int, Verdict] = {}
     for number in numbers:
         rollout = group.reference() if number == REFERENCE else Rollout(group.attempts[number], None)
         assert rollout is not None
-        reply = final_reply(rollout.response)
+        reply = reply_of(rollout)
         if reply is None:
             verdicts[number] = _UNFINISHED_THINKING
         else:

@@ -14,6 +14,7 @@ from shlex import quote
 from typing import Any
 
 from rsr_cli.config.settings import Config
+from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.sampling.loop import Loop
@@ -29,7 +30,7 @@ from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.tally import tally, tally_tokens
 from rsr_cli.store.work_dir import WorkDir
-from rsr_cli.types import Attempt, Group, Sampler, Verdict
+from rsr_cli.types import Attempt, Group, Verdict
 
 _READ_AT_ONCE = 64
 _LEAST_WINDOW = 1024

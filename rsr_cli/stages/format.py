@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from rsr_cli import registry
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import PluginError, RsrError
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.boundary import boundary
 from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.session import Session, StageResult, blaming, build_formatters, fingerprint
+from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint
 from rsr_cli.stages.training_files import (
     INPUT_KEY,
     is_own_shard,
@@ -88,12 +89,14 @@ def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[st
         writes = {}
         for name, item in formatters.items():
             stack.enter_context(_blaming_rows(name))
-            path, schema = training_shard(work_dir, name, shard), getattr(item, "schema", None)
+            path, schema = training_shard(work_dir, name, shard), item.schema
             writes[name] = stack.enter_context(_writing(path, schema, marks[name]))
         for group in read_groups(work_dir, shard):
             for name, item in formatters.items():
                 with _blaming_rows(name):
-                    for row in blaming(item, item.format, group):
+                    with boundary("formatter", item, f"the prompt {group.prompt.id!r}"):
+                        rows = item.format(group)
+                    for row in rows:
                         writes[name](row)
     return shards.row_count(work_dir.data(shard))
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rsr_cli import registry
 from rsr_cli.errors import InputError, PluginError
+from rsr_cli.plugins import registry
 from rsr_cli.stages.import_rows import ImportRows, problem_of
 from rsr_cli.stages.prepare import Counts
 from rsr_cli.stages.rows import as_sent

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rsr_cli import registry
 from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError, WorkDirError
+from rsr_cli.plugins import registry
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult, fingerprint

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rsr_cli import registry
 from rsr_cli.config.settings import MIXTURE, Config
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.boundary import boundary
+from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.scoring.build import compares
-from rsr_cli.stages.session import blaming, build_formatters
+from rsr_cli.stages.session import build_formatters
 from rsr_cli.types import Group
 
 
@@ -30,7 +32,7 @@ def group_rules(config: Config) -> Rules:
 def _draws_in_batches(config: Config) -> bool:
     """An answer takes a sampler so long that a step is asked for as a whole."""
     types = {settings.type for settings in (config.sampler, *config.sampler.members)} - {MIXTURE}
-    return any(getattr(registry.find("sampler", name), "whole_steps", False) for name in types)
+    return any(registry.find("sampler", name).whole_steps for name in types)
 
 
 def _satisfied(config: Config) -> Callable[[Group], bool] | None:
@@ -39,14 +41,19 @@ def _satisfied(config: Config) -> Callable[[Group], bool] | None:
         return target(config).prop2diff
     if allocation != "fixed":
         return target(config).uniform
-    targets = [item for item in build_formatters(config).values() if getattr(item, "has_target", True)]
+    targets = [item for item in build_formatters(config).values() if item.has_target]
     if not targets or not config.sampling.early_stop:
         return None
 
     def satisfied(group: Group) -> bool:
-        return all(blaming(item, item.is_satisfied, group) for item in targets)
+        return all(_is_satisfied(item, group) for item in targets)
 
     return satisfied
+
+
+def _is_satisfied(formatter: Formatter, group: Group) -> bool:
+    with boundary("formatter", formatter, f"the prompt {group.prompt.id!r}"):
+        return bool(formatter.is_satisfied(group))
 
 
 def target(config: Config) -> Passes:

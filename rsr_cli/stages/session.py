@@ -14,12 +14,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from rsr_cli import __version__, registry
+from rsr_cli import __version__
 from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.config.settings import Backend, Component, Config, SamplerSettings
-from rsr_cli.errors import ConfigError, GuardStop, InputError, PluginError, RsrError, WorkDirError
+from rsr_cli.errors import ConfigError, GuardStop, InputError, WorkDirError
 from rsr_cli.executors import local, ray_shards
+from rsr_cli.plugins import registry
+from rsr_cli.plugins.contracts import Formatter, Sampler
 from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
@@ -29,7 +31,6 @@ from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.ownership import holds_own_data, refuse_foreign_folder, write_own_text
 from rsr_cli.store.state import DamagedState, State, now
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
-from rsr_cli.types import Formatter, Group, Sampler
 
 _log = logging.getLogger(__name__)
 S = TypeVar("S")
@@ -328,19 +329,6 @@ def build_formatters(config: Config) -> dict[str, Formatter]:
         name: registry.build("formatter", item.type, item.options)
         for name, item in zip(config.formatter_names(), config.formatter, strict=True)
     }
-
-
-def blaming(formatter: Formatter, call: Callable[[Group], T], group: Group) -> T:
-    """What a formatter's `call` says of a group; where it raises, a PluginError that names both."""
-    try:
-        return call(group)
-    except RsrError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"the formatter {type(formatter).__name__} raised {type(error).__name__} "
-            f"on the prompt {group.prompt.id!r}: {error}"
-        ) from error
 
 
 def formatters_fingerprint(config: Config) -> str:

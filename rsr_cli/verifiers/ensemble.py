@@ -8,31 +8,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from rsr_cli.types import Status, Verdict
+from rsr_cli.plugins.composite import Ask, Composite, Member, ask_all
+from rsr_cli.types import Prompt, Status, Verdict
 
 Scores = Mapping[int, float]
 """One member's known scores by attempt; an attempt that it could not score is not there: the member abstains."""
 
 
-class Member(BaseModel):
-    """A verifier as in `verifier`, every other key being an option of its own, and its part in the ensemble."""
+class Voter(Member):
+    """A member and its part in the ensemble."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    type: str
-    name: str | None = None
     weight: float = Field(1.0, ge=0)
     pass_threshold: float = 1.0
 
 
-class Ensemble(BaseModel):
-    """The options of an ensemble. The scoring layer asks its members, `verdicts` makes one of theirs."""
+class Ensemble(Composite):
+    """Asks every member, and combines their verdicts on an attempt into one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    members: list[Member] = Field(min_length=1)
+    members: Sequence[Voter] = Field(min_length=1)
     combine: Literal["weighted", "mean", "min", "all_pass", "majority_vote"] = "weighted"
     """`weighted`: the weighted mean of the scores. `mean`: of scores stretched to 0..1 within the group. `min`: the
     lowest. `all_pass`: 1.0 where every member's score reaches its pass_threshold. `majority_vote`: see below."""
@@ -49,8 +44,12 @@ class Ensemble(BaseModel):
         """A verdict depends on the other rollouts of its group."""
         return self.combine in ("mean", "majority_vote")
 
-    def verdicts(self, prompt_id: str, by_member: Mapping[str, Mapping[int, Verdict]]) -> dict[int, Verdict]:
-        """One verdict per attempt. It is unknown where every member abstains."""
+    async def verdicts(self, prompt: Prompt, numbers: Sequence[int], ask: Ask) -> dict[int, Verdict]:
+        names = [name for name, _ in self.named()]
+        return self.combined(prompt.id, await ask_all(names, numbers, ask))
+
+    def combined(self, prompt_id: str, by_member: Mapping[str, Mapping[int, Verdict]]) -> dict[int, Verdict]:
+        """Return one verdict per attempt. It is unknown where every member abstains."""
         attempts = sorted({number for verdicts in by_member.values() for number in verdicts})
         known = [
             {number: verdict.score for number, verdict in verdicts.items() if verdict.score is not None}

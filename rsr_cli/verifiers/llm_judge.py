@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from rsr_cli.plugins.contracts import Judge
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.judging import prompts
@@ -34,7 +35,7 @@ class Grade(NamedTuple):
     rationale: str
 
 
-class LlmJudge(LlmOptions):
+class LlmJudge(LlmOptions, Judge):
     """A judge for open chat. Scores lie within 0 and 1.
 
     `absolute`: the median grade as a share of the scale. `pairwise`: the share of won comparisons, a tie counting half.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.answers import symbolic
@@ -19,7 +20,7 @@ MOST_SHOWN = 1_000
 """Characters of an extracted answer that are kept."""
 
 
-class MathRlvr(BaseModel):
+class MathRlvr(BaseModel, Verifier):
     """Rules for math: the answer is cut out of the reply, then compared with `metadata.answer`.
 
     The gold is a string, a number, or a list of golds any of which is accepted.
@@ -40,7 +41,7 @@ class MathRlvr(BaseModel):
         """Why no reply to this prompt can be scored."""
         return None if _golds(prompt.metadata.get("answer")) else _NO_GOLD
 
-    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
+    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:  # type: ignore[override]
         """Score 1.0 or 0.0; `no_answer` where the reply states none, `error` where there is no gold to compare with."""
         golds = _golds(metadata.get("answer"))
         if not golds:

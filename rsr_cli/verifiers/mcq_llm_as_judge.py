@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import PrivateAttr
 
+from rsr_cli.plugins.contracts import Judge
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.judging import prompts
@@ -24,7 +25,7 @@ _LETTERS = re.compile(r"[A-Z](?:[\s,;&/]*[A-Z])*")
 _FORM = '{"answer": "<the letter, such as B; several as A, C; or NONE>"}'
 
 
-class McqLlmAsJudge(LlmOptions):
+class McqLlmAsJudge(LlmOptions, Judge):
     """A judge for multiple choice: it reads the chosen letters, which are then compared with `metadata.answer`.
 
     Gold, options and comparison are those of `mcq-rlvr`, whose rules are asked first.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.answers.boxed import last_boxes
@@ -18,7 +19,7 @@ LAST_LETTER = "J"
 _LETTERS = re.compile(r"[A-Z](?:[\s,;/&、，；和]*[A-Z])*")
 
 
-class McqRlvr(BaseModel):
+class McqRlvr(BaseModel, Verifier):
     """Rules for multiple choice: the letters that the reply chooses must be those of `metadata.answer`.
 
     The gold is a letter, several letters ("AC", "A, C", ["A", "C"]: all of them and no other), or the text of an
@@ -34,7 +35,7 @@ class McqRlvr(BaseModel):
         metadata = prompt.metadata
         return None if _gold_letters(metadata.get("answer"), _options(metadata.get("options"))) else _no_gold(metadata)
 
-    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:
+    def verify(self, response: str, metadata: dict[str, Any]) -> Verdict:  # type: ignore[override]
         """Score 1.0 or 0.0; `no_answer` where no option is chosen, `error` where the gold is no letter or option."""
         options = _options(metadata.get("options"))
         gold = _gold_letters(metadata.get("answer"), options)

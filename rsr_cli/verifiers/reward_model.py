@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 from rsr_cli.clients.json_posts import PostSettings
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import ConfigError
+from rsr_cli.plugins.contracts import Judge
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.rewards.logits import Activation, LogitSource, NoScoreError, score_of
 from rsr_cli.verifiers.rewards.sequence_classifier import LocalModel, LocalSettings
@@ -20,7 +21,7 @@ _SERVED_ONLY = ("model", "api", "api_key", "timeout", "max_retries", "concurrent
 _LOCAL_ONLY = ("dtype", "devices", "batch_tokens", "max_length", "trust_remote_code")
 
 
-class RewardModel(BaseModel):
+class RewardModel(BaseModel, Judge):
     """A Judge. The model runs in this process (`model_path`) or is served over HTTP (`base_url` and `model`).
 
     A reply that it can't score (too long, out of memory, a failed request, NaN) has no score: it is never cut.

@@ -16,12 +16,18 @@ from typing import Any
 
 from rsr_cli.executors.process_pool import ProcessPool
 from rsr_cli.reply import final_reply
+from rsr_cli.types import Prompt, Reply
 
 FILES = {"math_dev.jsonl": "math-rlvr", "mcq_dev.jsonl": "mcq-rlvr"}
 BASELINES = {
     "math-rlvr": "best baseline (Math-Verify, boxed gold): 94.0 / 4.1 / 7.4",
     "mcq-rlvr": "best baselines: last letter 84.8 / 13.2 / 17.8, last bracketed letter 77.0 / 2.4 / 50.2",
 }
+
+
+def asked(text: str, metadata: dict[str, Any]) -> tuple[Reply, Prompt]:
+    """A reply and its prompt, as a verifier gets them."""
+    return Reply(text), Prompt("p", [], metadata)
 
 
 def main(folder: Path) -> None:
@@ -33,7 +39,9 @@ def main(folder: Path) -> None:
         records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         with ProcessPool((verifier, {}), workers=None, time_limit=10, memory_limit_mb=4096) as pool:
             verdicts = pool.map(
-                (final_reply(record["response"]) or "", {"answer": record["gold"], "options": record.get("options")})
+                asked(
+                    final_reply(record["response"]) or "", {"answer": record["gold"], "options": record.get("options")}
+                )
                 for record in records
             )
             report(verifier, records, [verdict.score == 1.0 for verdict in verdicts])

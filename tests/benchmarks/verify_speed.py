@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 
 from rsr_cli.executors.process_pool import ProcessPool
+from rsr_cli.types import Prompt, Reply
 from rsr_cli.verifiers.math_rlvr import MathRlvr
 
 Row = tuple[str, str, bool]
@@ -30,6 +31,11 @@ SENTENCES = [
     "Notice that $\\frac{1}{2} + \\frac{1}{3} = \\frac{5}{6}$, which will be useful later on.",
     "**Step 2:** we divide both sides by the common factor and simplify what is left.",
 ]
+
+
+def asked(text: str, metadata: dict[str, str]) -> tuple[Reply, Prompt]:
+    """A reply and its prompt, as a verifier gets them."""
+    return Reply(text), Prompt("p", [], metadata)
 
 
 def integer(random: random.Random) -> tuple[str, str, str]:
@@ -119,10 +125,10 @@ def rate(check: Callable[[list[Row]], list[bool]], rows: list[Row]) -> tuple[flo
 def pool_rate(rows: list[Row], workers: int) -> float:
     """Rows per second of wall time once the workers are up."""
     with ProcessPool(("math-rlvr", {}), workers=workers, time_limit=10, memory_limit_mb=2048) as pool:
-        list(pool.map([("\\boxed{1}", {"answer": "1"})] * 20 * workers))
+        list(pool.map([asked("\\boxed{1}", {"answer": "1"})] * 20 * workers))
         time.sleep(2)
         start = time.perf_counter()
-        for _ in pool.map((response, {"answer": gold}) for response, gold, _ in rows):
+        for _ in pool.map(asked(response, {"answer": gold}) for response, gold, _ in rows):
             pass
         return len(rows) / (time.perf_counter() - start)
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rsr_cli.executors.process_pool import ProcessPool
+from rsr_cli.types import Prompt, Reply, Verdict
 
 VERIFIERS = '''
 import ctypes, os, sys, time
@@ -58,6 +60,9 @@ class Broken:
     def __init__(self):
         raise RuntimeError("no model here")
 
+    def verify(self, reply, prompt):
+        return True
+
 
 class Nothing:
     pass
@@ -71,13 +76,20 @@ def verifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class Pool(ProcessPool):
+    """Takes the texts and metadata that `Scripted` goes by."""
+
+    def submit(self, response: str, metadata: dict[str, Any]) -> Future[Verdict]:  # type: ignore[override]
+        return super().submit(Reply(response), Prompt("p", [], metadata))
+
+
 @pytest.fixture
 def make_pool(verifier_file: Path) -> Iterator[Callable[..., ProcessPool]]:
     pools: list[ProcessPool] = []
 
     def make(name: str = "Scripted", options: dict[str, Any] | None = None, **limits: Any) -> ProcessPool:
         settings = {"workers": 2, "time_limit": 1.0, "memory_limit_mb": 512, **limits}
-        pool = ProcessPool((f"{verifier_file}:{name}", options or {}), **settings)
+        pool = Pool((f"{verifier_file}:{name}", options or {}), **settings)
         pools.append(pool)
         return pool
 

@@ -226,11 +226,13 @@ def test_no_orphan_outlives_a_killed_parent(verifier_file: Path, tmp_path: Path,
     spec = (f"{verifier_file}:Scripted", {})
     script.write_text(
         "import time\n"
+        "from rsr_cli import Prompt, Reply\n"
         "from rsr_cli.executors.process_pool import ProcessPool\n"
         "if __name__ == '__main__':\n"
         f"    pool = ProcessPool({spec!r}, workers=2, time_limit=60, memory_limit_mb=512)\n"
-        "    print(*{pool.submit('pid', {}).result().extracted_answer for _ in range(20)}, flush=True)\n"
-        f"    for _ in range(4): pool.submit({reply!r}, {{}})\n"
+        "    submit = lambda text: pool.submit(Reply(text), Prompt('p', [], {}))\n"
+        "    print(*{submit('pid').result().extracted_answer for _ in range(20)}, flush=True)\n"
+        f"    for _ in range(4): submit({reply!r})\n"
         "    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()) as parent:

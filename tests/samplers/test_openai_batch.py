@@ -14,7 +14,7 @@ import pytest
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import AuthError, BackendError, ConfigError, WorkDirError
-from rsr_cli.registry import find
+from rsr_cli.plugins.registry import find
 from rsr_cli.samplers.openai_batch import OpenaiBatch
 from rsr_cli.samplers.seeds import attempt_seed
 from rsr_cli.types import Completion, Postponed, Prompt

@@ -9,7 +9,7 @@ import pytest
 
 from rsr_cli.clients.answers import Choice, share_tokens
 from rsr_cli.errors import AuthError, BackendError, ConfigError
-from rsr_cli.registry import find
+from rsr_cli.plugins.registry import find
 from rsr_cli.samplers.openai_compatible_api import OpenaiCompatibleApi
 from rsr_cli.samplers.seeds import attempt_seed
 from rsr_cli.types import Message, Prompt

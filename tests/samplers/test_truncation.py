@@ -174,7 +174,7 @@ async def test_the_embedded_model_goes_on_where_it_was_cut() -> None:
 
 def test_a_sampler_that_cannot_go_on_is_refused(tmp_path: Any) -> None:
     path = tmp_path / "mine.py"
-    path.write_text("class Mine:\n    def __init__(self, settings, run_seed): ...\n")
+    path.write_text("class Mine:\n    async def complete(self, prompt, attempt): ...\n")
     with pytest.raises(ConfigError, match=r"sampling\.on_truncation: continue can't be done with the sampler .*mine"):
         build(SamplerSettings(type=f"{path}:Mine"), Sampling(on_truncation="continue"))
 

@@ -113,7 +113,7 @@ def noisy(item):
         ("formatter=m.py:Leaves", ["the formatter Leaves raised SystemExit"]),
         ("formatter=m.py:Big", ["the formatter Big made rows that Parquet can't hold"]),
         ("formatter=m.py:Mixed", ["the formatter Mixed made rows that Parquet can't hold"]),
-        ("formatter=m.py:Nothing", ["no formatter: it has no method is_satisfied"]),
+        ("formatter=m.py:Nothing", ["no formatter: it has no method format"]),
         ("verifier=m.py:Nothing", ["no verifier: it has no method verify or judge"]),
         ("data.preprocess.transform=m.py:leave", ["in.jsonl:1", "SystemExit"]),
     ],

@@ -19,7 +19,7 @@ def combine(how: Any, *members: dict[int, float | None], **options: Any) -> dict
         f"m{index}": {n: Verdict(score, "scored" if score is not None else "error") for n, score in scores.items()}
         for index, scores in enumerate(members)
     }
-    return {number: verdict.score for number, verdict in ensemble.verdicts("p", by_member).items()}
+    return {number: verdict.score for number, verdict in ensemble.combined("p", by_member).items()}
 
 
 def test_majority_vote_takes_the_best_and_the_worst_that_most_agree_on() -> None:
@@ -39,7 +39,7 @@ def test_a_tie_goes_to_the_first_listed_and_full_disagreement_to_the_seed() -> N
             name: {n: Verdict(s) for n, s in scores.items()}
             for name, scores in zip("abc", (one, two, three), strict=True)
         }
-        again = [ensemble.verdicts("p", by_member) for _ in range(2)]
+        again = [ensemble.combined("p", by_member) for _ in range(2)]
         assert again[0] == again[1]
         chosen |= {number for number, verdict in again[0].items() if verdict.score == 1.0}
     assert chosen == {0, 1, 2}
@@ -57,13 +57,13 @@ def test_the_plain_combinations() -> None:
     assert combine("all_pass", {0: 0.6}, {0: 0.9}, pass_threshold=0.5) == {0: 1.0}
     assert combine("mean", {0: -3.0, 1: 7.0, 2: 2.0}, {0: 0.0, 1: 1.0, 2: 1.0}) == {0: 0.0, 1: 1.0, 2: 0.75}
     weighted = Ensemble(members=[{"type": "a", "weight": 3}, {"type": "b", "weight": 1}])
-    assert weighted.verdicts("p", {"a": {0: Verdict(1.0)}, "b": {0: Verdict(0.0)}})[0].score == 0.75
+    assert weighted.combined("p", {"a": {0: Verdict(1.0)}, "b": {0: Verdict(0.0)}})[0].score == 0.75
 
 
 def test_each_members_verdict_is_kept() -> None:
     ensemble = Ensemble(members=[{"type": "a"}, {"type": "b"}])
     parts = {"a": {0: Verdict(None, "timeout", None, "too slow")}, "b": {0: Verdict(1.0, "scored", "B")}}
-    verdict = ensemble.verdicts("p", parts)[0]
+    verdict = ensemble.combined("p", parts)[0]
     assert verdict.extracted_answer == "B"
     kept = json.loads(verdict.details or "")
     assert kept["a"]["status"] == "timeout" and kept["a"]["score"] is None and kept["b"]["score"] == 1.0

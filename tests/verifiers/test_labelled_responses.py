@@ -13,6 +13,7 @@ from rsr_cli.executors.process_pool import ProcessPool
 from rsr_cli.types import Verdict
 from rsr_cli.verifiers.math_rlvr import MathRlvr
 from rsr_cli.verifiers.mcq_rlvr import McqRlvr
+from tests.groups import asked
 
 SHARED = Path(__file__).parents[3] / "shared"
 DATA = SHARED / "verifier-data"
@@ -66,8 +67,8 @@ def test_hostile_answers_get_a_status_and_the_pool_survives() -> None:
             if f"{key}_build" in record:
                 record[key] = "".join(piece * times for piece, times in record[f"{key}_build"])
     with ProcessPool(("math-rlvr", {}), workers=2, time_limit=2.0, memory_limit_mb=1024) as pool:
-        verdicts = list(pool.map((record["response"], {"answer": record["gold"]}) for record in records))
-        assert pool.submit("\\boxed{5}", {"answer": "5"}).result() == Verdict(1.0, "scored", "5")
+        verdicts = list(pool.map(asked(record["response"], {"answer": record["gold"]}) for record in records))
+        assert pool.submit(*asked("\\boxed{5}", {"answer": "5"})).result() == Verdict(1.0, "scored", "5")
     for record, verdict in zip(records, verdicts, strict=True):
         assert verdict.status in ("scored", "no_answer", "timeout", "error")
         if record["label"] is False:

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rsr_cli import registry
+from rsr_cli.plugins import registry
 from rsr_cli.verifiers.math_rlvr import MathRlvr
 
 VERIFIER = MathRlvr()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rsr_cli import registry
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import AuthError, BackendError, BackendUnavailable, ConfigError, RsrError
+from rsr_cli.plugins import registry
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers import reward_model as module
 from rsr_cli.verifiers.reward_model import RewardModel

@@ -9,7 +9,7 @@ from typing import Any
 from rsr_cli.types import Completion
 
 
-async def as_they_arrive(draws: Iterable[Coroutine[Any, Any, Completion]]) -> AsyncGenerator[Completion, None]:
+async def as_completed(draws: Iterable[Coroutine[Any, Any, Completion]]) -> AsyncGenerator[Completion, None]:
     """The completion of each draw; where one raises, or none is wanted any more, the others are cancelled."""
     tasks = {asyncio.create_task(draw) for draw in draws}
     try:

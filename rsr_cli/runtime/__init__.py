@@ -1,0 +1,1 @@
+"""Running things: completions as they are made."""

@@ -79,7 +79,10 @@ class BatchDesk:
         return web.json_response({"id": self._keep(file.file.read()), "object": "file"})
 
     async def _content(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.files[request.match_info["id"]])
+        content = self.files.get(request.match_info["id"])
+        if content is None:
+            return web.json_response({"error": {"message": "No such file"}}, status=404)
+        return web.Response(body=self._app.scenario.batch_answers(content))
 
     async def _submit(self, request: web.Request) -> web.Response:
         wanted = await request.json()
@@ -90,7 +93,7 @@ class BatchDesk:
         key = request.headers.get("Authorization")
         batch = ServedBatch(f"batch_{len(self.submitted)}", wanted["input_file_id"], requests, key)
         self.submitted.append(batch)
-        return web.json_response(batch.document())
+        return web.json_response(self._app.scenario.batch_document(batch.document()))
 
     async def _list(self, request: web.Request) -> web.Response:
         newest = self.submitted[::-1][: int(request.query["limit"])]
@@ -106,7 +109,7 @@ class BatchDesk:
             batch.status = "in_progress"
         elif batch.status in ("validating", "in_progress"):
             self._end(batch, self._app.scenario.batch_fate(self.submitted.index(batch)))
-        return web.json_response(batch.document())
+        return web.json_response(self._app.scenario.batch_document(batch.document()))
 
     def _end(self, batch: ServedBatch, fate: str) -> None:
         batch.status = fate

@@ -64,6 +64,10 @@ class Scenario:
     usage: bool = True
     batch_fate: Callable[[int], str] = field(default_factory=lambda: lambda number: "completed")
     """What becomes of the batch with this number, from 0: completed, expired, cancelled (both half done), failed."""
+    batch_document: Callable[[dict[str, Any]], Any] = field(default_factory=lambda: lambda document: document)
+    """What the server says of a batch, in another dialect."""
+    batch_answers: Callable[[bytes], bytes] = field(default_factory=lambda: lambda content: content)
+    """A file of answers, in another dialect."""
     batch_looks: int = 1
     """How often a batch is looked at in vain."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,29 +12,20 @@ import aiohttp
 from yarl import URL
 
 from rsr_cli.clients.batches.lines import PATH
-from rsr_cli.clients.bodies import read_body, whole_body, write_body
+from rsr_cli.clients.batches.status import BatchStatus, object_in, objects_in, read_status
+from rsr_cli.clients.bodies import read_body, reading, whole_body, write_body
 from rsr_cli.clients.endpoints import Endpoint
-from rsr_cli.clients.failures import Failure, Fault, error_in
+from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.json_posts import Poster
 from rsr_cli.errors import BackendError
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _TRANSFER = aiohttp.ClientTimeout(total=3600, sock_connect=10)
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class BatchStatus:
-    """What the server says of a batch. `files` are the ids of its files of answers and of errors."""
-
-    id: str
-    status: str
-    files: tuple[str, ...]
-    done: int
-    total: int
-    message: str
+_FILE_NOT_READY = re.compile(r"\bpending\b|not (yet )?(been )?(ready|processed|available)|(being|is) process")
 
 
 class BatchApi(Poster):
@@ -47,8 +39,10 @@ class BatchApi(Poster):
                 form = aiohttp.FormData({"purpose": "batch"})
                 form.add_field("file", file, filename=path.name, content_type="application/jsonl")
                 headers = {name: value for name, value in endpoint.headers.items() if name != "Content-Type"}
-                document = await self._call(endpoint, "POST", "files", data=form, headers=headers, timeout=_TRANSFER)
-            return str(document["id"])
+                uploaded = await self._call(
+                    endpoint, "POST", "files", object_in, data=form, headers=headers, timeout=_TRANSFER
+                )
+            return str(uploaded["id"])
 
         return await self._insist(ask, f"{path} could not be uploaded")
 
@@ -58,18 +52,23 @@ class BatchApi(Poster):
 
         async def ask(endpoint: Endpoint) -> BatchStatus:
             for document in await self._latest(endpoint):
-                if document.get("input_file_id") == input_file_id:
-                    return _status(document)
+                if document.get("input_file_id") == input_file_id and "id" in document:
+                    return read_status(document)
             wanted = {"input_file_id": input_file_id, "endpoint": PATH, "completion_window": "24h"}
-            return _status(await self._call(endpoint, "POST", "batches", data=write_body(wanted)))
+            try:
+                return await self._call(endpoint, "POST", "batches", read_status, data=write_body(wanted))
+            except Failure as failure:
+                if failure.fault is Fault.REQUEST and _FILE_NOT_READY.search(failure.message.lower()):
+                    failure.fault = Fault.SERVER
+                raise
 
         return await self._insist(ask, "the batch was not accepted")
 
-    async def look(self, batch_id: str) -> BatchStatus:
+    async def look(self, batch_id: str, hint: str = "") -> BatchStatus:
         async def ask(endpoint: Endpoint) -> BatchStatus:
-            return _status(await self._call(endpoint, "GET", f"batches/{batch_id}"))
+            return await self._call(endpoint, "GET", f"batches/{batch_id}", read_status)
 
-        return await self._insist(ask, f"the server does not tell of the batch {batch_id}")
+        return await self._insist(ask, f"the server does not tell of the batch {batch_id}", hint)
 
     async def download(self, file_ids: Sequence[str], path: Path) -> None:
         """Files of answers, one behind the other, as `path`. Raises OSError where the disk does not take them."""
@@ -84,15 +83,27 @@ class BatchApi(Poster):
                             file.write(chunk)
                         except OSError as error:
                             return error  # the disk's, not the connection's
+                    file.write(b"\n")  # the last line may have no end
                     return None
 
+                refused: list[Failure] = []
                 for file_id in file_ids:
                     url = _url(endpoint, f"files/{file_id}/content")
-                    trouble = await self._exchange(
-                        endpoint, "GET", url, receive, timeout=_TRANSFER, allow_redirects=True
-                    )
-                    if trouble is not None:
-                        return trouble
+                    try:
+                        trouble = await self._exchange(
+                            endpoint, "GET", url, receive, timeout=_TRANSFER, allow_redirects=True
+                        )
+                    except Failure as failure:
+                        if failure.fault in (Fault.SERVER, Fault.RATE_LIMIT, Fault.UNREACHABLE):
+                            raise
+                        refused.append(failure)
+                    else:
+                        if trouble is not None:
+                            return trouble
+            if refused and len(refused) == len(file_ids):
+                raise refused[0]
+            for lost in refused:  # the file of errors, say: what the others hold is not lost for it
+                log.warning("a file of a batch can't be downloaded: %s", lost.message)
             return None
 
         trouble = await self._insist(ask, "the answers could not be downloaded")
@@ -103,51 +114,37 @@ class BatchApi(Poster):
     async def _latest(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         """The newest batches of the account; none where the server does not list them."""
         try:
-            document = await self._call(endpoint, "GET", "batches", query={"limit": "100"})
+            return await self._call(endpoint, "GET", "batches", objects_in, query={"limit": "100"})
         except Failure as failure:
             if failure.fault is Fault.PATH and endpoint.successes:
                 return []
             raise
-        return [item for item in document.get("data") or () if isinstance(item, dict)]
 
     async def _call(
-        self, endpoint: Endpoint, method: str, path: str, query: dict[str, str] | None = None, **options: Any
-    ) -> dict[str, Any]:
-        """One request to a path beside the base URL, and the object that it brings."""
+        self,
+        endpoint: Endpoint,
+        method: str,
+        path: str,
+        read: Callable[[Any], T],
+        query: dict[str, str] | None = None,
+        **options: Any,
+    ) -> T:
+        """One request to a path beside the base URL, and what `read` makes of the document that it brings."""
 
-        async def receive(response: aiohttp.ClientResponse) -> dict[str, Any]:
-            document = read_body(await whole_body(response))
-            if not isinstance(document, dict) or not ("id" in document or "data" in document):
-                raise Failure(Fault.SERVER, "the answer is no object of the batch API")
-            return document
+        async def receive(response: aiohttp.ClientResponse) -> T:
+            return reading(lambda body: read(read_body(body)), await whole_body(response))
 
         url = _url(endpoint, path).extend_query(query or {})
         return await self._exchange(endpoint, method, url, receive, **options)
 
-    async def _insist(self, ask: Callable[[Endpoint], Awaitable[T]], trouble: str) -> T:
+    async def _insist(self, ask: Callable[[Endpoint], Awaitable[T]], trouble: str, hint: str = "") -> T:
         try:
             return await self._persist(ask)
         except Failure as failure:
-            raise BackendError(
-                f"{trouble}: {failure.message}", "run the same command again: it goes on from here"
-            ) from None
+            again = "run the same command again: it goes on from here"
+            raise BackendError(f"{trouble}: {failure.message}", f"{again}; {hint}" if hint else again) from None
 
 
 def _url(endpoint: Endpoint, path: str) -> URL:
     """Beside /batches, where the endpoint is."""
     return endpoint.url.with_path(endpoint.url.path.removesuffix("batches") + path, keep_query=True)
-
-
-def _status(document: dict[str, Any]) -> BatchStatus:
-    counts = document.get("request_counts") or {}
-    errors = (document.get("errors") or {}).get("data") or ()
-    told = [error for item in errors if (error := error_in(item)) is not None]
-    files = (document.get("output_file_id"), document.get("error_file_id"))
-    return BatchStatus(
-        id=str(document["id"]),
-        status=str(document.get("status")),
-        files=tuple(file for file in files if file),
-        done=int(counts.get("completed") or 0) + int(counts.get("failed") or 0),
-        total=int(counts.get("total") or 0),
-        message="; ".join(dict.fromkeys(f"{error.code}: {error.message}" for error in told[:3])),
-    )

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsr_cli.clients.answers import Answer
-from rsr_cli.clients.batches.api import ENDED, BatchApi, BatchStatus
-from rsr_cli.clients.batches.folder import FAILED, Batch, BatchFolder, RequestFile
+from rsr_cli.clients.batches.api import BatchApi
+from rsr_cli.clients.batches.folder import Batch, BatchFolder, RequestFile
 from rsr_cli.clients.batches.lines import content_key, custom_id, read_response, request_line
+from rsr_cli.clients.batches.status import COMPLETED, FAILED, BatchStatus
+from rsr_cli.clients.batches.waiting import until_ended
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings, narrower, request_body
 from rsr_cli.clients.endpoints import Dialect
 from rsr_cli.clients.failures import Failure, Fault, Redactor
@@ -28,8 +30,8 @@ log = logging.getLogger(__name__)
 
 _MOST_BYTES = 200_000_000
 """Of one file, as OpenAI has it."""
-_FIRST_LOOKS = 0.1
-"""The share of the time since its submission after which a batch is looked at again."""
+_MORE_IF_PAID = 2
+"""In how many further batches a request goes whose answer came but can't be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,7 @@ class BatchClient:
                     dialect = other
                 elif batch.failures_told:
                     failures = -1  # an earlier run has told of it
-                elif failure.fault not in (Fault.SERVER, Fault.RATE_LIMIT) or failures == self._settings.max_retries:
+                elif not self._is_worth_another_batch(batch, failure, failures):
                     self._stop_run_if_hopeless(batch, failure)
                     raise
 
@@ -168,11 +170,19 @@ class BatchClient:
         answer.seed_sent = dialect.seed and request.seed is not None
         return answer
 
+    def _is_worth_another_batch(self, batch: Batch, failure: Failure, failures: int) -> bool:
+        """A request that has failed in so many batches before this one is asked once more."""
+        if failures >= (min(_MORE_IF_PAID, self._settings.max_retries) if failure.paid else self._settings.max_retries):
+            return False
+        # A limit that was reached in the middle of a batch, told as if the account had no credit.
+        out_of_credit = failure.fault is Fault.ACCOUNT and failure.status in (402, 429)
+        return failure.fault in (Fault.SERVER, Fault.RATE_LIMIT) or (out_of_credit and self._folder.has_answers(batch))
+
     def _stop_run_if_hopeless(self, batch: Batch, failure: Failure) -> None:
-        """Raises a BackendError for a failure that every other request would meet as well."""
-        if failure.fault in (Fault.RUN, Fault.PATH, Fault.ACCOUNT) or (
-            failure.fault is Fault.REQUEST and not self._folder.successes
-        ):
+        """Raises a BackendError for a failure that every other request would meet as well: none that the others of its
+        batch have not met."""
+        everyone = failure.fault in (Fault.RUN, Fault.PATH, Fault.ACCOUNT) and not self._folder.has_answers(batch)
+        if everyone or (failure.fault is Fault.REQUEST and not self._folder.successes):
             hint = failure.hint.format(section="sampler", path=self._settings.path) if failure.hint else None
             raise BackendError(f"{self._folder.requests(batch).name}: {failure.message}", hint) from None
 
@@ -244,12 +254,14 @@ class BatchClient:
         name = self._folder.requests(batch).name
         try:
             status = await self._submitted(batch, name)
-            began = time.monotonic()
-            while status.status not in ENDED:
-                await asyncio.sleep(min(self._settings.poll_interval, 1 + _FIRST_LOOKS * (time.monotonic() - began)))
-                before, status = status.status, await self._api.look(status.id)
-                say = log.debug if status.status == before else log.info
-                say("%s: %s, %d of %d requests done", name, status.status, status.done, status.total)
+            status = await until_ended(
+                self._api,
+                status,
+                name,
+                poll_interval=self._settings.poll_interval,
+                notices=self._notices,
+                hint=self._how_to_give_up(name),
+            )
             if status.status != FAILED:
                 await self._api.download(status.files, self._folder.responses(batch))
             batch.status = status.status
@@ -261,15 +273,19 @@ class BatchClient:
                 )
             self._taken_up[batch.number] = batch
             answers, asked = self._folder.take_up(batch)
-            say = log.info if status.status == "completed" else log.warning
+            say = log.info if status.status == COMPLETED else log.warning
             say("%s: the batch %s has %s, %d of %d answers came", name, status.id, status.status, answers, asked)
         except Exception as error:
             self._fail(error)
         self._following[batch.number].ended.set()
 
+    def _how_to_give_up(self, name: str) -> str:
+        path = (self._folder.path / name).with_suffix(".json")
+        return f"if nothing will come of it, remove {path}, and its requests are asked (and paid) again"
+
     async def _submitted(self, batch: Batch, name: str) -> BatchStatus:
         if batch.batch_id is not None:
-            status = await self._api.look(batch.batch_id)
+            status = await self._api.look(batch.batch_id, self._how_to_give_up(name))
             log.info("%s: goes on with the batch %s, which is %s", name, status.id, status.status)
             return status
         if batch.input_file_id is None:

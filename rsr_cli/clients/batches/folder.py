@@ -11,6 +11,7 @@ names and places.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -18,10 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rsr_cli.clients.batches.lines import custom_id, name_in, run_of, tells_success
+from rsr_cli.clients.batches.status import FAILED
 from rsr_cli.clients.endpoints import Dialect
 from rsr_cli.errors import WorkDirError
 
-FAILED = "failed"
+log = logging.getLogger(__name__)
+
 _STATE = re.compile(r"requests-(\d{4,})\.json")
 
 
@@ -79,6 +82,8 @@ class BatchFolder:
         self._under_way: dict[str, Batch] = {}
         self._answers: dict[str, tuple[Batch, int]] = {}
         """The place of each answer: its file, and where its line begins."""
+        self._answering: set[int] = set()
+        """The numbers of the batches that hold an answer."""
         self._runs: dict[tuple[str, int], range] = {}
         """The attempts that were asked for in one request with this one, where they are several."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,19 +123,30 @@ class BatchFolder:
 
     def take_up(self, batch: Batch) -> tuple[int, int]:
         """Find the answers of a batch whose file of answers is there: how many, and to how many requests."""
-        all_under_way = len(self._under_way)
-        self._under_way = {name: holder for name, holder in self._under_way.items() if holder is not batch}
-        found = successes = 0
+        asked = {name for name, holder in self._under_way.items() if holder is batch}
+        found: dict[str, bool] = {}
+        strange = 0
         for offset, line in _lines(self.responses(batch)):
             name = name_in(line)
-            if name is not None:
+            if name is None or not (name in self._under_way or name in self._answers or name in found):
+                strange += 1
+                continue
+            success = tells_success(line)
+            if success or not found.get(name):  # an answer is not lost for an error of the same request
                 self._answers[name] = batch, offset
-                found += 1
-                successes += tells_success(line)
-        if successes:
+                found[name] = success
+        if strange:
+            log.warning("%s: %d lines are no answer to any request here", self.responses(batch).name, strange)
+        self._under_way = {name: holder for name, holder in self._under_way.items() if name not in asked}
+        if successes := sum(found.values()):
             self.successes += successes
+            self._answering.add(batch.number)
             self.dialect = self.dialect.common(batch.dialect)
-        return found, all_under_way - len(self._under_way)
+        return len(found), len(asked)
+
+    def has_answers(self, batch: Batch) -> bool:
+        """Some requests of the batch were answered."""
+        return batch.number in self._answering
 
     def holder(self, name: str) -> Batch | None:
         """The batch that is to bring an answer."""
@@ -212,6 +228,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     offset = 0
     with path.open("rb") as file:
         for line in file:
-            if line.endswith(b"\n") or line.rstrip().endswith(b"}"):
+            if line.isspace():
+                pass
+            elif line.endswith(b"\n") or line.rstrip().endswith(b"}"):
                 yield offset, line
             offset += len(line)

@@ -11,12 +11,13 @@ from rsr_cli.clients.answers import Answer, answer_in
 from rsr_cli.clients.bodies import read_body, reading, write_body
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings
 from rsr_cli.clients.failures import Failure, Fault, error_in, failure_of_error
+from rsr_cli.clients.usage import count
 
 PATH = "/v1/chat/completions"
 
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([0-9a-f]{32}-\d+-\d+)"')
 """Of rsr's own. Within the text of a message its quotes would be escaped."""
-_SUCCESS = re.compile(rb'"status_code"\s*:\s*200\b')
+_SUCCESS = re.compile(rb'"status_code"\s*:\s*"?2\d\d\b')
 
 
 def content_key(settings: ChatSettings, request: ChatRequest) -> str:
@@ -56,7 +57,8 @@ def name_in(line: bytes) -> str | None:
 
 
 def tells_success(line: bytes) -> bool:
-    return _SUCCESS.search(line) is not None
+    """It brings an answer, as far as a glance tells."""
+    return _SUCCESS.search(line) is not None or (b'"status_code"' not in line and b'"choices"' in line)
 
 
 def read_response(line: bytes, max_tokens: int | None = None) -> Answer:
@@ -65,15 +67,23 @@ def read_response(line: bytes, max_tokens: int | None = None) -> Answer:
 
 
 def _answer_in_line(document: Any, max_tokens: int | None) -> Answer:
-    response = document.get("response") if isinstance(document, dict) else None
-    response = response if isinstance(response, dict) else {}
-    status, body = response.get("status_code"), response.get("body")
-    if body and status in (200, None):
+    line = document if isinstance(document, dict) else {}
+    response = _object(line.get("response"))
+    status = count(response.get("status_code"))
+    body = _object(response.get("body")) or (response if "choices" in response else _object(line.get("body")))
+    if body and (status is None or 200 <= status < 300):
         return answer_in(body, max_tokens)
-    error = error_in(body) or error_in(document.get("error")) or error_in(document)
+    error = error_in(body) or error_in(response.get("body")) or error_in(line.get("error")) or error_in(line)
     if error is None:
         raise Failure(Fault.SERVER, "an answer without a body")
-    if isinstance(status, int) and status >= 400:
+    if status is not None and status >= 400:
         raise failure_of_error(status, error)
     # It was never asked: the batch has expired, or was cancelled.
     raise Failure(Fault.SERVER, error.message)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """An object, which may come as its JSON; {} where it is none."""
+    if isinstance(value, str) and value.lstrip()[:1] == "{":
+        value = read_body(value.encode("utf-8", "replace"))
+    return value if isinstance(value, dict) else {}

@@ -11,12 +11,18 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL, C1
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction marks
+    "\u2028\u2029\ufeff\ufff9-\ufffb"  # line breaks, marks that are not seen
+    "\U000e0000-\U000e007f\ud800-\udfff]"  # text hidden in tags, halves of characters
+)
+"""What acts on a terminal, or hides or reorders text on it."""
 
 
 def printable(text: str) -> str:
     """`text` with control characters (escape sequences, direction marks) shown as \\x1b and the like."""
-    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+    return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 class RsrError(Exception):

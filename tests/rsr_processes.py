@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -25,22 +26,25 @@ _CONTEXT.set_forkserver_preload(
 )
 
 
-def start_rsr(*arguments: object, output: Path) -> ForkServerProcess:
-    """Begin `rsr ARGUMENT...`; what it says goes to the end of the file `output`."""
-    process = _CONTEXT.Process(target=_run, args=([str(argument) for argument in arguments], output))
+def start_rsr(*arguments: object, output: Path, surroundings: Callable[[], object] | None = None) -> ForkServerProcess:
+    """Begin `rsr ARGUMENT...`; what it says goes to the end of the file `output`. `surroundings` is called in the
+    process before rsr begins, and may change its streams, signals and environment."""
+    process = _CONTEXT.Process(target=_run, args=([str(argument) for argument in arguments], output, surroundings))
     process.start()
     return process
 
 
-def _run(arguments: list[str], output: Path) -> None:
-    from rsr_cli.cli.app import app
+def _run(arguments: list[str], output: Path, surroundings: Callable[[], object] | None) -> None:
+    from rsr_cli.cli.app import main
 
     os.environ[MARK] = str(output)
     sys.argv = ["rsr", *arguments]
     with output.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    app()
+    if surroundings is not None:
+        surroundings()
+    main()
 
 
 def wait_until_all_have_ended(output: Path, seconds: float = 20.0) -> None:

@@ -14,7 +14,7 @@ sampling | scoring | analysis
 samplers | verifiers | formatters | executors | store
 clients | tiny
 config | plugins | runtime
-types | errors | reply
+types | errors | reply | streams
 """
 PACKAGE = Path(rsr_cli.__file__).parent
 LINES = [[name.strip() for name in line.split("|")] for line in LAYERS.strip().splitlines()]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 import typer
 
 from rsr_cli import __version__
 from rsr_cli.cli import look, probe, stages, tiny
+from rsr_cli.streams import OutputLost, guard_streams
 
 app = typer.Typer(
     name="rsr",
@@ -39,4 +41,8 @@ for _module in (stages, probe, look, tiny):
 def main() -> None:
     # Rows come and go by the thousand and hold no cycles: at its default pace the collector costs a third of a run.
     gc.set_threshold(50_000, 20, 20)
-    app()
+    guard_streams()
+    try:
+        app()
+    except OutputLost as lost:
+        sys.exit(0 if lost.gone else f"error: stdout: {lost}")

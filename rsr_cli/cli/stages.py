@@ -24,8 +24,10 @@ from rsr_cli.cli.options import (
     split_arguments,
 )
 from rsr_cli.cli.probe import probe_first
-from rsr_cli.cli.terminal import guarded
+from rsr_cli.cli.terminal import fail, guarded
+from rsr_cli.errors import GuardStop, RsrError
 from rsr_cli.store.locations import Location, locate
+from rsr_cli.streams import OutputLost
 
 if TYPE_CHECKING:
     from rsr_cli.stages.session import Session, StageResult
@@ -60,8 +62,19 @@ def _report(session: Session, results: list[StageResult], as_json: bool, *, told
     from rsr_cli.cli.tables import print_results
     from rsr_cli.stages.hopeless import raise_if_for_nothing
 
-    print_results(session.work_dir, results, as_json=as_json, name_work_dir=not told)
-    raise_if_for_nothing(session, results)
+    failure: RsrError | None = None
+    try:
+        raise_if_for_nothing(session, results)
+    except GuardStop as stop:
+        failure = stop
+    try:
+        print_results(session.work_dir, results, failure, as_json=as_json, name_work_dir=not told)
+        sys.stdout.flush()
+    except OutputLost as lost:
+        # The work is done and on the disk: it has not failed for that.
+        print(f"warning: the result can't be shown on stdout ({lost}): see {session.work_dir.root}", file=sys.stderr)
+    if failure is not None:
+        fail(failure.message, failure.hint, failure.exit_code)  # its JSON is printed
 
 
 def _over_shards(name: str, summary: str) -> Callable[..., None]:

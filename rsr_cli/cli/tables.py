@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rsr_cli.cli.terminal import Output, print_json
+from rsr_cli.cli.terminal import Output, described, print_json
 from rsr_cli.config.load import LoadedConfig
-from rsr_cli.errors import printable
+from rsr_cli.errors import RsrError, printable
 from rsr_cli.stages.progress import duration
 from rsr_cli.stages.session import StageResult
 from rsr_cli.store.state import State
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from rsr_cli.stages.probe import Probe
 
 
-def print_results(work_dir: WorkDir, results: list[StageResult], *, as_json: bool, name_work_dir: bool) -> None:
+def print_results(
+    work_dir: WorkDir, results: list[StageResult], failure: RsrError | None, *, as_json: bool, name_work_dir: bool
+) -> None:
     """What each stage did; where the user did not name the work dir, its path as the last line."""
     if as_json:
         stages = {item.stage: {"up_to_date": item.skipped, **item.counts} for item in results}
-        print_json({"work_dir": str(work_dir.root), "stages": stages})
+        error = {"error": described(failure)} if failure else {}
+        print_json({"work_dir": str(work_dir.root), "stages": stages, **error})
         return
     console = Output()
     table = _table("stage", "", "result")

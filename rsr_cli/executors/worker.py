@@ -24,6 +24,7 @@ from typing import Any
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.plugins.verdicts import as_verdict
+from rsr_cli.streams import guard_stderr
 from rsr_cli.types import Prompt, Reply, Verdict
 
 FLUSH_AFTER_S = 0.02
@@ -131,6 +132,7 @@ def detach(parent_pid: int) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.dup2(2, 1)
+    guard_stderr()
     sys.stdout = sys.stderr
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -22,13 +22,14 @@ from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.scoring.build import ConfiguredScorer
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
-from rsr_cli.stages.progress import Task
+from rsr_cli.stages.progress import Task, significant
 from rsr_cli.stages.rules import group_rules, thresholds
 from rsr_cli.stages.session import Session, build_sampler, uses_embedded
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
-from rsr_cli.store.tally import tally, tally_tokens
+from rsr_cli.store.state import StageState
+from rsr_cli.store.tally import tally, tally_journal, tally_tokens
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Group, Verdict
 
@@ -47,6 +48,9 @@ class Drawing:
         self._verifier = verifier
         self._retry_errors = retry_errors
         self._recorder = Recorder(session.work_dir, verifier)
+        self._all = numbers
+        self._before = drawn_so_far(session.work_dir, session.state.stages["sample"])
+        """What earlier runs have drawn."""
         self._done = session.state.stages["sample"].shards_done
         self._numbers = [n for n in numbers if n not in self._done or not is_closed(session.work_dir, n)]
         self._rules = group_rules(session.config)
@@ -68,13 +72,14 @@ class Drawing:
         """Groups whose answers a later run will get, by shard."""
         self._ready: asyncio.Queue[int | None] = asyncio.Queue()
         self._task = Task("sample", None)
-        self._began = time.monotonic()
+        self._in_first_round = True
 
     def run(self) -> None:
         config = self._session.config
-        total = sum(shards.row_count(self._session.work_dir.data(n)) for n in self._numbers)
+        size = {n: shards.row_count(self._session.work_dir.data(n)) for n in self._all}
         with ExitStack() as stack:
-            self._task = stack.enter_context(self._session.progress.task("sample", total))
+            self._task = stack.enter_context(self._session.progress.task("sample", sum(size.values())))
+            self._task.done = self._task.before = sum(size[n] for n in self._all if n not in self._numbers)
             scorer = ConfiguredScorer(config, self._session.work_dir.cache) if self._verifier is not None else None
             sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches))
             try:
@@ -135,6 +140,7 @@ class Drawing:
             ).run(self._groups())
             if self._budget is None or self._budget.exhausted or not self._parked:
                 break
+            self._in_first_round = False
             rules = next_round(rules, self._best_parked)
             self._retry_errors = False
         if self.postponed:
@@ -187,7 +193,8 @@ class Drawing:
 
     def ended(self, opened: OpenGroup, reason: Ending) -> None:
         self._open[opened.shard] -= 1
-        self._task.part -= self._drawn.pop(opened.group.prompt.id, 0) / self._rules.max_rollouts
+        drawn = self._drawn.pop(opened.group.prompt.id, 0)
+        self._task.part -= drawn / self._rules.max_rollouts
         if reason == "postponed":
             self.postponed[opened.shard] += 1
             return
@@ -199,6 +206,7 @@ class Drawing:
         else:
             self.counts["prompts"] += 1
             self._task.done += 1
+            self._task.before += not drawn and self._in_first_round
         self._offer(opened.shard)
 
     def _offer(self, shard: int) -> None:
@@ -235,7 +243,7 @@ class Drawing:
     async def _flush(self) -> None:
         while True:
             await asyncio.sleep(self._recorder.flush_s)
-            self._task.advance(0, detail=self._detail())
+            self._tell()
             await asyncio.to_thread(self._recorder.flush)
 
     def _what_is_left(self, numbers: list[int]) -> Budget | None:
@@ -258,15 +266,29 @@ class Drawing:
             spent_completion=spent["completion_tokens"],
         )
 
-    def _detail(self) -> str:
-        """The rate, what was spent, and what the rest may come to if it goes on like this."""
-        seconds = max(1e-9, time.monotonic() - self._began)
-        tokens, done = self.counts["completion_tokens"], self.counts["prompts"] + self._task.part
-        cost = money(self._session.config, self.counts["prompt_tokens"], tokens)
-        left = max(0, (self._task.total or 0) - self._task.done - self._task.part) / done if done else 0.0
-        text = f"{self.counts['attempts']} attempts · {tokens / seconds:,.0f} tokens/s · {tokens:,} tokens"
-        to_go = f"{left * cost:.2f} to go" if cost else f"{left * tokens:,.0f} to go"
-        return f"{text}, about {to_go}" if not cost else f"{text} · {cost:.2f} spent, about {to_go}"
+    def _tell(self) -> None:
+        """Show what was drawn and spent by all runs, and what the rest may come to if it goes on like this."""
+        task, now = self._task, self.counts
+        names = ("attempts", "truncated", "errors", "prompt_tokens", "completion_tokens")
+        total = {name: self._before[name] + now[name] for name in names}
+        cost = money(self._session.config, total["prompt_tokens"], total["completion_tokens"])
+        seconds = max(1e-9, time.monotonic() - task.began)
+        done = task.done + task.part - task.before
+        left = max(0, (task.total or 0) - task.done - task.part) / done if done > 0 else None
+        details = [f"{total['attempts']:,} attempts"]
+        details += [f"{total['errors']:,} failed"] if total["errors"] else []
+        details += [f"{total['truncated']:,} truncated"] if total["truncated"] else []
+        details.append(f"{now['completion_tokens'] / seconds:,.0f} tokens/s")
+        if cost:
+            to_go = money(self._session.config, now["prompt_tokens"], now["completion_tokens"])
+            details.append(f"{significant(cost)} spent")
+            details += [f"about {significant(left * to_go)} to go"] if left is not None else []
+        else:
+            details.append(f"{total['completion_tokens']:,} tokens")
+            details += [f"about {left * now['completion_tokens']:,.0f} to go"] if left is not None else []
+        task.details = details
+        task.figures = total | ({"cost": cost} if cost else {})
+        task.shown()
 
     def _say_stopping(self) -> None:
         self._session.progress.say(
@@ -299,6 +321,18 @@ def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:
     """The cost at the config's prices, which are per million tokens."""
     price = config.sampler.price
     return (prompt_tokens * price.prompt + completion_tokens * price.completion) / 1e6
+
+
+def drawn_so_far(work_dir: WorkDir, record: StageState) -> Counter[str]:
+    """The counts of what the shards hold, however many runs drew it; those in open shards have no `prompts`."""
+    counts: Counter[str] = Counter()
+    for shard in work_dir.shards():
+        if shard in record.shards_done and str(shard) in record.by_shard:
+            closed = record.by_shard[str(shard)]
+            counts.update({name: value for name, value in closed.items() if name != "end_reasons"})
+        else:
+            counts.update(tally(work_dir.rollout(shard)) + tally_journal(work_dir.rollout_journal(shard)))
+    return counts
 
 
 def is_closed(work_dir: WorkDir, shard: int) -> bool:

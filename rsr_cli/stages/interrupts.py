@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM: the first ends the work in order, the second leaves at once."""
+"""SIGINT, SIGTERM and SIGHUP: the first ends the work in order, a second SIGINT or SIGTERM leaves at once.
+
+A terminal that closes sends SIGHUP, often twice. Where it is ignored (nohup) it stays so.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ from typing import Any
 
 from rsr_cli.errors import Interrupted, first_error
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def _signals() -> list[signal.Signals]:
+    """Those that end the work."""
+    hung_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hung_up]
 
 
 @contextmanager
@@ -20,11 +27,11 @@ def interruptible() -> Iterator[None]:
     """Within, a signal raises Interrupted in the main thread."""
 
     def first(number: int, frame: FrameType | None) -> None:
-        for other in _SIGNALS:
-            signal.signal(other, _leave)
+        for other in before:
+            signal.signal(other, _after_the_first(other))
         raise Interrupted(number)
 
-    before = {number: signal.signal(number, first) for number in _SIGNALS}
+    before = {number: signal.signal(number, first) for number in _signals()}
     try:
         yield
     finally:
@@ -43,14 +50,16 @@ async def _supervise(work: Coroutine[Any, Any, None], on_signal: Callable[[], No
     received: list[int] = []
 
     def handle(number: int) -> None:
+        if received and number == signal.SIGHUP:
+            return
         if received:
             _leave(number, None)
         received.append(number)
         on_signal()
         task.cancel()
 
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
+    before = {number: signal.getsignal(number) for number in _signals()}
+    for number in before:
         loop.add_signal_handler(number, handle, number)
     try:
         await task
@@ -63,9 +72,13 @@ async def _supervise(work: Coroutine[Any, Any, None], on_signal: Callable[[], No
         # The loop would leave the defaults behind, which end the process before its files are closed.
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, _leave if received else handler)
+            signal.signal(number, _after_the_first(number) if received else handler)
     if received:
         raise Interrupted(received[0])
+
+
+def _after_the_first(number: int) -> Any:
+    return signal.SIG_IGN if number == signal.SIGHUP else _leave
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -12,14 +12,14 @@ from rsr_cli.config.load import without_secrets
 from rsr_cli.config.settings import Config, SamplerSettings
 from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
 from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.drawing import Drawing, is_closed, money
+from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed, money
 from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.rules import group_rules
 from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
-from rsr_cli.store.tally import most_common_errors, tally, tally_journal, tally_tokens
+from rsr_cli.store.tally import most_common_errors, tally_tokens
 from rsr_cli.store.work_dir import WorkDir
 
 _TOKENS = ("prompt_tokens", "completion_tokens")
@@ -129,16 +129,13 @@ def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) ->
 def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
     """The counts of all shards together, however many runs drew them, and what this one has drawn."""
     record, work_dir = session.state.stages["sample"], session.work_dir
-    numbers: Counter[str] = Counter(prompts=drawing.ended_in_open_shards)
+    numbers = drawn_so_far(work_dir, record)
+    prompts = numbers.pop("prompts", 0) + drawing.ended_in_open_shards
     reasons: Counter[str] = Counter()
-    for shard in work_dir.shards():
-        if shard in record.shards_done and str(shard) in record.by_shard:
-            counts = record.by_shard[str(shard)]
-            numbers.update({name: value for name, value in counts.items() if name != "end_reasons"})
-            reasons.update(counts["end_reasons"])
-        else:
-            numbers.update(tally(work_dir.rollout(shard)) + tally_journal(work_dir.rollout_journal(shard)))
-    return {**numbers, "end_reasons": dict(reasons), "new_attempts": drawing.counts["attempts"]}
+    for shard in (n for n in work_dir.shards() if n in record.shards_done):
+        reasons.update(record.by_shard.get(str(shard), {}).get("end_reasons", {}))
+    new = drawing.counts["attempts"]
+    return {"prompts": prompts, **numbers, "end_reasons": dict(reasons), "new_attempts": new}
 
 
 def _what_to_answer(config: Config, work_dir: WorkDir, files: list[Path]) -> list[str]:

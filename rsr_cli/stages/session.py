@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -97,7 +98,7 @@ class Session:
             if changed:
                 self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
             self.write(self.work_dir.config_path, self.loaded.to_yaml(self._folder))
-        self.progress.log_to(self.work_dir.logs / "rsr.log")
+        self.progress.log_to(self.work_dir.logs)
 
     @contextmanager
     def running(self, stage: str, fingerprint: str, began: float | None = None) -> Iterator[StageResult]:
@@ -223,6 +224,8 @@ def open_session(
                 progress.log(f"{type(error).__name__}: {error}")
                 if made and not target.config_path.exists():
                     target.take_back(whole=not stood)
+                else:
+                    error.add_note(f"what arrived is kept, rsr resume -w {quote(str(target.root))} goes on from there")
                 raise
     finally:
         progress.close()

@@ -180,7 +180,7 @@ class _Scoring:
 
     async def score(self, scorer: ConfiguredScorer, numbers: Sequence[int], changes: Changes) -> None:
         """Score these shards; what has changed since the last scoring goes into `changes`."""
-        async with _flushing(self.recorder), scorer:
+        async with _flushing(self.recorder, self.task), scorer:
             for shard in numbers:
                 changes.merge(await self._score_shard(scorer, shard))
 
@@ -227,12 +227,13 @@ def _guard(session: Session) -> Guards:
 
 
 @asynccontextmanager
-async def _flushing(recorder: Recorder) -> AsyncIterator[None]:
+async def _flushing(recorder: Recorder, task: Task) -> AsyncIterator[None]:
     """What is recorded is on the disk within a second; the block ends with the error of a disk that takes no more."""
 
     async def flush() -> None:
         while True:
             await asyncio.sleep(recorder.flush_s)
+            task.shown()
             await asyncio.to_thread(recorder.flush)
 
     async with asyncio.TaskGroup() as tasks:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirOption, split_arguments
-from rsr_cli.cli.terminal import guarded
+from rsr_cli.cli.terminal import fail, guarded
+from rsr_cli.errors import GuardStop
 from rsr_cli.store.locations import Location
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ def probe(
 
     report = _probe(arguments, work_dir, config, prompts, attempts)
     print_probe(report, as_json=json)
-    report.raise_if_red()
+    try:
+        report.raise_if_red()
+    except GuardStop as stop:
+        fail(stop.message, stop.hint, stop.exit_code)  # its JSON is printed
 
 
 def probe_first(arguments: list[str] | None, work_dir: Location | None, config: Path | None) -> None:

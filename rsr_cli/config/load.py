@@ -17,7 +17,7 @@ from typing import Any, Protocol, get_args
 import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from rsr_cli.config.locate import RelativePath, locate_files, relative_to
+from rsr_cli.config.locate import RelativePath, is_utf8, locate_files, relative_to
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.config.settings import MIXTURE, Config, MixtureMember
 from rsr_cli.errors import ConfigError, InputError, RsrError
@@ -71,6 +71,10 @@ def load_config(path: ConfigFile | None, overrides: Sequence[str] = (), *, saved
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
     beside = path.parent if isinstance(path, Path) else Path()
     tree, found = locate_files(tree, lambda key: saved and not origin.is_override(key), beside)
+    odd = [(key, value) for key, value in _leaves(tree) if isinstance(value, str) and not is_utf8(value)]
+    if odd:
+        told = "\n".join(f"{origin(key)}: its value is not UTF-8: {value}" for key, value in odd)
+        raise ConfigError(told, "rename the file; or set PYTHONUTF8=1 where the locale is not UTF-8")
     messages = list(problems.values())
     try:
         config = Config.model_validate(tree)

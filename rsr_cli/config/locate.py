@@ -13,6 +13,15 @@ _PASSED_THROUGH = "extra_params"
 Key = tuple[str | int, ...]
 
 
+def is_utf8(text: str) -> bool:
+    """Other bytes of a path or an argument become halves of characters, which no file of ours can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class RelativePath(str):
     """A path, or a plugin's, that was given relative to the folder `base`; the text has it absolute."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from pathlib import Path
@@ -195,3 +196,18 @@ def test_an_escape_sequence_in_an_error_does_not_reach_the_terminal(tmp_path: Pa
     outcome = rsr("run", config, "-w", tmp_path / "w")
     assert outcome.exit_code == 2
     assert "\x1b[31m" not in outcome.stderr
+
+
+def test_a_path_that_is_not_utf8_is_refused_by_name(tmp_path: Path, rsr: Rsr, base_url: str) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.jsonl")
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(2)), base_url)
+    odd.write_text("{}")
+    refused(
+        rsr,
+        tmp_path,
+        config,
+        f"data.input_path={odd}",
+        saying=["data.input_path", "caf\\udce9.jsonl", "rename the file"],
+    )
+    outcome = rsr("run", config, "-w", tmp_path / os.fsdecode(b"w\xe9"))
+    assert outcome.exit_code == 2 and "is not UTF-8" in outcome.stderr

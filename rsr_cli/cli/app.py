@@ -9,6 +9,7 @@ import typer
 
 from rsr_cli import __version__
 from rsr_cli.cli import look, probe, stages, tiny
+from rsr_cli.config.locate import is_utf8
 from rsr_cli.streams import OutputLost, guard_streams
 
 app = typer.Typer(
@@ -42,6 +43,9 @@ def main() -> None:
     # Rows come and go by the thousand and hold no cycles: at its default pace the collector costs a third of a run.
     gc.set_threshold(50_000, 20, 20)
     guard_streams()
+    if odd := [argument for argument in sys.argv[1:] if not is_utf8(argument)]:
+        print(f"error: this is not UTF-8: {odd[0]}\n  rename it; or set PYTHONUTF8=1", file=sys.stderr)
+        sys.exit(2)
     try:
         app()
     except OutputLost as lost:

@@ -15,8 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from rsr_cli.config.locate import is_utf8
-from rsr_cli.errors import ConfigError, StorageError
+from rsr_cli.errors import StorageError
 from rsr_cli.store.object_store import PASSWORD, Entry, Guard, Store
 
 _BLOCK_BYTES = 4 * 2**20
@@ -206,8 +205,6 @@ def locate(text: str) -> Location:
     """The place that a path or a URL names. Nothing is asked of it yet."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme in ("file", "local"):
-        if not is_utf8(text):
-            raise ConfigError(f"the path {text} is not UTF-8", "rename it, or set PYTHONUTF8=1")
         return Path(rest if separator else text).expanduser()
     key = rest.rstrip("/")
     return Remote(Store(scheme, key), key)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import sys
 import threading
@@ -63,8 +64,7 @@ def terminal_that_closes(*descriptors: int) -> None:
     for descriptor in descriptors:
         os.dup2(theirs, descriptor)
     os.close(theirs)
-    threading.Thread(target=_read_all, args=(ours,), daemon=True).start()
-    _close_later(ours, 0.3)
+    threading.Thread(target=_read_and_close, args=(ours, 0.3), daemon=True).start()
 
 
 def _close_later(descriptor: int, seconds: float) -> None:
@@ -75,12 +75,12 @@ def _close_later(descriptor: int, seconds: float) -> None:
         timer.join()
 
 
-def _read_all(descriptor: int) -> None:
-    try:
-        while os.read(descriptor, 1000):
-            pass
-    except OSError:
-        pass
+def _read_and_close(descriptor: int, after_s: float) -> None:
+    end = time.monotonic() + after_s
+    while (left := end - time.monotonic()) > 0:
+        if select.select([descriptor], [], [], left)[0]:
+            os.read(descriptor, 1000)
+    os.close(descriptor)
 
 
 @pytest.fixture
@@ -91,6 +91,7 @@ def config(tmp_path: Path, model_server: ModelServer) -> Path:
 def ends_with(code: int, *arguments: object, output: Path, surroundings: Callable[[], object] | None = None) -> str:
     process = start_rsr(*arguments, output=output, surroundings=surroundings)
     process.join(30)
+    process.kill()
     said = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
     assert process.exitcode == code, said
     return said
@@ -186,6 +187,11 @@ def test_nothing_is_said_to_be_kept_that_is_gone(tmp_path: Path, model_server: M
     assert process.exitcode == 130
     assert (tmp_path / "out").read_text().splitlines()[-1] == "stopped"
     assert not (tmp_path / "w").exists()
+
+
+def test_a_work_dir_whose_name_is_not_utf8_is_refused(config: Path, tmp_path: Path) -> None:
+    said = ends_with(2, "run", config, "-w", tmp_path / os.fsdecode(b"w\xe9"), output=tmp_path / "out")
+    assert "is not UTF-8" in said and "w\\udce9" in said
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:

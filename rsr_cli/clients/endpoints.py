@@ -6,12 +6,13 @@ import asyncio
 import base64
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from yarl import URL
 
+from rsr_cli.clients.proxies import proxy_for
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import BackendUnavailable, ConfigError
 
@@ -21,6 +22,8 @@ _FAILURES_TO_REST = 10
 _LONGEST_REST = 10.0
 _LONGEST_PAUSE = 2.0
 _HEAD_START = 1.0
+_IN_PLACE_OF_THE_KEY = ("authorization", "api-key")
+"""Headers beside which no `Authorization: Bearer` is sent; Azure refuses the two together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +47,26 @@ class Dialect:
 class Endpoint:
     """One base URL: where it is, how it does, and what it was found to take."""
 
-    def __init__(self, base_url: str, path: str, api_key: str, section: str) -> None:
+    def __init__(
+        self, base_url: str, path: str, api_key: str, section: str, headers: Mapping[str, str] | None = None
+    ) -> None:
         """`path` is put behind the base URL, which may already end in it. Raises ConfigError."""
         url = _parse(base_url, path, f"{section}.base_url")
         base = url.path.rstrip("/")
         self.name = str(URL.build(scheme=url.scheme, host=url.host or "", port=url.explicit_port, path=base))
         """The URL without user-info and query, which may hold secrets: the only form that may be shown."""
         self.headers = {"Content-Type": "application/json"}
-        if api_key:
+        own = headers or {}
+        if any(name.lower() in _IN_PLACE_OF_THE_KEY for name in own):
+            pass
+        elif api_key:
             self.headers["Authorization"] = f"Bearer {api_key}"
         elif url.user is not None:
             credentials = base64.b64encode(f"{url.user}:{url.password or ''}".encode())
             self.headers["Authorization"] = f"Basic {credentials.decode()}"
+        self.headers |= own
         self.url = url.with_user(None).with_path(base.removesuffix(path) + path, keep_query=True)
+        self.proxy = proxy_for(self.url)
         self.dialect = Dialect()
         self.in_flight = 0
         self.successes = 0
@@ -72,6 +82,8 @@ class Endpoint:
         self.on_trial = False
         """It has rested, and has not answered since."""
         self.last_error = ""
+        self.may_speak_tls = True
+        """Nothing has come from it, and it was not asked yet whether it wants https."""
 
     def responded(self) -> None:
         """Something came back, be it an error: it is there."""
@@ -84,6 +96,7 @@ class Endpoint:
         """A whole answer came to a request that was sent then."""
         self.successes += 1
         self.answered = max(self.answered, sent)
+        self.may_speak_tls = False
         self.failures_in_a_row = 0
         self.on_trial = False
 
@@ -125,11 +138,19 @@ class Endpoint:
 class Endpoints:
     """Picks an endpoint for a request, and says when waiting for one has no more sense."""
 
-    def __init__(self, base_urls: Sequence[str], path: str, api_key: str, policy: RetryPolicy, section: str) -> None:
+    def __init__(
+        self,
+        base_urls: Sequence[str],
+        path: str,
+        api_key: str,
+        policy: RetryPolicy,
+        section: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         api_key = api_key.strip()
         if not (api_key.isascii() and api_key.isprintable()):
             raise ConfigError(f"{section}.api_key has characters that no HTTP header can carry")
-        self._all = [Endpoint(url, path, api_key, section) for url in base_urls]
+        self._all = [Endpoint(url, path, api_key, section, headers) for url in base_urls]
         self._policy = policy
         self._section = section
 

@@ -180,6 +180,16 @@ def failure_of_connection(error: Exception, proxy: str | None = None) -> Failure
     return Failure(Fault.UNREACHABLE, words + through)
 
 
+def failure_of_proxy(status: int, proxy: str) -> Failure:
+    """The proxy itself refuses."""
+    hint = None
+    if status == 407:
+        hint = "the proxy wants a user and a password: HTTP_PROXY=http://user:password@host (HTTPS_PROXY for https)"
+    elif status < 500:
+        hint = "the proxy of the environment refuses this address: put its host into NO_PROXY to go past it"
+    return Failure(Fault.UNREACHABLE, f"the proxy {proxy} answers with HTTP {status}", status=status, hint=hint)
+
+
 def failure_of_transport(error: Exception) -> Failure:
     """The connection broke off, or what came over it was no HTTP."""
     if isinstance(error, OSError) and error.errno in _NO_MORE_FILES:
@@ -300,13 +310,13 @@ def _plain_text(body: bytes) -> str:
 class Redactor:
     """Makes a server's text fit to be shown: one line, of bounded length, with no key in it."""
 
-    def __init__(self, api_key: str) -> None:
+    def __init__(self, *secrets: str) -> None:
         # A key of a few letters ("EMPTY", "none") is no secret, and would be cut out of every other word.
-        self._secret = api_key if len(api_key) >= 8 else None
+        self._secrets = [secret for secret in secrets if len(secret) >= 8]
 
     def __call__(self, text: str) -> str:
-        if self._secret:
-            text = text.replace(self._secret, "[key]")
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
         # Cut before it is searched: some of the patterns take time with the square of its length.
         text = text[:_LOOKED_INTO]
         text = re.sub(r"\b(sk|pk|hf|gsk)[-_][\w*.-]{6,}|(?<=Bearer )[^\s\"']+", "[key]", text)

@@ -24,6 +24,7 @@ from rsr_cli.clients.failures import (
     Fault,
     Redactor,
     failure_of_connection,
+    failure_of_proxy,
     failure_of_response,
     failure_of_transport,
 )
@@ -32,6 +33,7 @@ from rsr_cli.clients.pacing import Pace
 from rsr_cli.clients.refusals import Refusals, Tries
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.clients.running_clock import RunningClock
+from rsr_cli.clients.tls import failure_if_tls
 from rsr_cli.errors import BackendUnavailable
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,8 @@ class PostSettings:
     path: str
     """Put behind each base URL."""
     api_key: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent beside the usual ones; their values are secrets."""
     concurrent_requests: int = 50
     """The most; fewer where the servers turn requests away or let them queue."""
     requests_per_minute: float | None = None
@@ -83,8 +87,10 @@ class Poster:
         """Raises ConfigError for a base URL or a key that can't be one."""
         self._settings = settings
         self._policy = policy or RetryPolicy(outage_patience=max(120.0, settings.timeout))
-        self._endpoints = Endpoints(settings.base_urls, settings.path, settings.api_key, self._policy, settings.section)
-        self._redact = Redactor(settings.api_key)
+        self._endpoints = Endpoints(
+            settings.base_urls, settings.path, settings.api_key, self._policy, settings.section, settings.headers
+        )
+        self._redact = Redactor(settings.api_key, *settings.headers.values())
         self._slots = Slots(settings.concurrent_requests)
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
@@ -246,6 +252,9 @@ class Poster:
         """One request of any method to a URL of this endpoint; `options` go to aiohttp in place of the usual ones."""
         assert self._session is not None, "the client is used outside its context"
         usual: dict[str, Any] = {"headers": endpoint.headers, "allow_redirects": False}
+        proxy = endpoint.proxy
+        if proxy is not None:
+            usual["proxy"] = proxy.url
         # For all of it: a read timeout measures silence only, and a server that sends a byte a second is never silent.
         limit = None if "timeout" in options else self._settings.timeout
         endpoint.in_flight += 1
@@ -253,6 +262,8 @@ class Poster:
         try:
             with self._clock.watching(asyncio.timeout(limit)) as deadline:
                 async with deadline, self._session.request(method, url, **usual | options) as response:
+                    if proxy is not None and response.status == 407:
+                        raise failure_of_proxy(response.status, str(proxy))
                     endpoint.responded()
                     if response.status >= 300:
                         raise failure_of_response(response.status, response.headers, await error_body(response))
@@ -260,12 +271,17 @@ class Poster:
         except Failure as error:
             failure = error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            failure = failure_of_connection(error)
+            failure = failure_of_connection(error, str(proxy) if proxy else None)
+        except aiohttp.ClientHttpProxyError as error:
+            failure = failure_of_proxy(error.status, str(proxy))
         except TimeoutError:
             message = f"no whole answer within {self._settings.timeout:g} s"
             failure = Failure(Fault.SERVER, message, timed_out=True)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = failure_of_transport(error)
+            if endpoint.may_speak_tls and url.scheme == "http" and proxy is None:
+                endpoint.may_speak_tls = False
+                failure = await failure_if_tls(url) or failure
         else:
             endpoint.succeeded(sent)
             return answer

@@ -24,7 +24,7 @@ from rsr_cli.errors import ConfigError, InputError, RsrError
 
 REQUIRED = "???"
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
-_SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|authorization)$", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|authorization|headers)$", re.IGNORECASE)
 _DEFAULT_API_KEY = "${OPENAI_API_KEY:-}"
 
 Path_ = tuple[str | int, ...]
@@ -296,6 +296,9 @@ def _kept(value: Any, written: Any, key: Path_, found: Mapping[Path_, Path]) -> 
         return str(written)
     if key in found:
         return RelativePath(value, found[key])
+    if _is_header(key):
+        # Whoever goes on with a header whose value was not a reference sets this variable.
+        return f"${{RSR_HEADER_{re.sub('[^A-Z0-9]', '_', str(key[-1]).upper())}:-}}"
     if isinstance(value, SecretStr):
         return _DEFAULT_API_KEY
     if _is_secret(key) and isinstance(value, str):
@@ -321,7 +324,11 @@ def is_secret(name: str) -> bool:
 
 
 def _is_secret(key: Path_) -> bool:
-    return bool(key) and is_secret(str(key[-1]))
+    return bool(key) and (is_secret(str(key[-1])) or _is_header(key))
+
+
+def _is_header(key: Path_) -> bool:
+    return len(key) > 1 and key[-2] == "headers"
 
 
 def _plain_key(loc: tuple[int | str, ...]) -> Path_:

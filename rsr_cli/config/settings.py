@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +21,31 @@ from pydantic import (
 from rsr_cli.config.scalars import resolve_plain
 
 Params = Annotated[dict[str, Any], BeforeValidator(resolve_plain)]
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OWN_HEADERS = ("content-type", "content-length", "host", "connection", "transfer-encoding")
+
+
+def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header")
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"rsr sets {name} itself")
+        text = value.get_secret_value()
+        if not (text.isascii() and (text.isprintable() or not text)):
+            raise ValueError(f"the value of {name} has characters that no HTTP header can carry")
+    return headers
+
+
+Headers = Annotated[dict[str, SecretStr], AfterValidator(_check_headers)]
+
+
+def header_texts(headers: Mapping[str, SecretStr]) -> dict[str, str]:
+    """The headers to send: those that have a value."""
+    texts = {name: value.get_secret_value().strip() for name, value in headers.items()}
+    return {name: text for name, text in texts.items() if text}
+
+
 MIXTURE = "mixture"
 """The type of a sampler that stands for several."""
 BATCH = "openai-batch"
@@ -135,6 +163,8 @@ class Backend(Settings):
     base_url: list[str] | None = None
     """A URL or a list of URLs (the least busy one is used), or `embedded`; null: https://api.openai.com/v1."""
     api_key: SecretStr = SecretStr("")
+    headers: Headers = {}
+    """Sent with every request (Azure's api-key, a gateway's own); the values are secrets and are not saved."""
     model_path: str | None = None
     """vllm-offline: a folder with a model, or its name on the Hugging Face hub."""
     num_gpus: int | None = Field(None, ge=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rsr_cli.clients.batches.client import BatchClient, BatchSettings
 from rsr_cli.clients.failures import Failure
 from rsr_cli.clients.retry import RetryPolicy
-from rsr_cli.config.settings import SamplerSettings
+from rsr_cli.config.settings import SamplerSettings, header_texts
 from rsr_cli.errors import ConfigError
 from rsr_cli.samplers.openai_compatible_api import OPENAI, OpenaiCompatibleApi
 from rsr_cli.types import Completion, Postponed, Prompt
@@ -40,6 +40,7 @@ class OpenaiBatch(OpenaiCompatibleApi):
         batches = BatchSettings(
             base_urls=settings.base_url or [OPENAI],
             api_key=settings.api_key.get_secret_value(),
+            headers=header_texts(settings.headers),
             model=settings.model,
             max_tokens=settings.max_tokens,
             params=self._common.fields(),

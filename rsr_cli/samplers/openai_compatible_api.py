@@ -13,7 +13,7 @@ from rsr_cli.clients.answers import Answer, Choice, share_tokens
 from rsr_cli.clients.chat_completions import ChatClient, ChatRequest, ChatSettings
 from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.retry import RetryPolicy
-from rsr_cli.config.settings import SamplerSettings
+from rsr_cli.config.settings import SamplerSettings, header_texts
 from rsr_cli.errors import ConfigError
 from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
@@ -71,6 +71,7 @@ class OpenaiCompatibleApi(Sampler):
         chat = ChatSettings(
             base_urls=settings.base_url or [OPENAI],
             api_key=settings.api_key.get_secret_value(),
+            headers=header_texts(settings.headers),
             model=settings.model,
             max_tokens=settings.max_tokens,
             params=self._common.fields(),

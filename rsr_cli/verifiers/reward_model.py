@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field
 
 from rsr_cli.clients.json_posts import PostSettings
 from rsr_cli.clients.retry import RetryPolicy
+from rsr_cli.config.settings import Headers, header_texts
 from rsr_cli.errors import ConfigError
 from rsr_cli.plugins.contracts import Judge
 from rsr_cli.types import Prompt, Verdict
@@ -17,7 +18,7 @@ from rsr_cli.verifiers.rewards.logits import Activation, LogitSource, NoScoreErr
 from rsr_cli.verifiers.rewards.sequence_classifier import LocalModel, LocalSettings
 from rsr_cli.verifiers.rewards.served_scores import Api, ServedModel, protocol_of
 
-_SERVED_ONLY = ("model", "api", "api_key", "timeout", "max_retries", "concurrent_requests", "extra_params")
+_SERVED_ONLY = ("model", "api", "api_key", "headers", "timeout", "max_retries", "concurrent_requests", "extra_params")
 _LOCAL_ONLY = ("dtype", "devices", "batch_tokens", "max_length", "trust_remote_code")
 
 
@@ -31,7 +32,7 @@ class RewardModel(BaseModel, Judge):
 
     compares: ClassVar[bool] = False
     no_verdict_change: ClassVar[frozenset[str]] = frozenset(
-        {"base_url", "api_key", "timeout", "max_retries", "concurrent_requests", "devices", "batch_tokens"}
+        {"base_url", "api_key", "headers", "timeout", "max_retries", "concurrent_requests", "devices", "batch_tokens"}
     )
     """The options that can't change a score."""
     file_options: ClassVar[frozenset[str]] = frozenset({"chat_template"})
@@ -64,6 +65,8 @@ class RewardModel(BaseModel, Judge):
     api: Api = "vllm-classify"
     """Which of the servers' endpoints is asked."""
     api_key: SecretStr = SecretStr("")
+    headers: Headers = {}
+    """Sent with every request; the values are secrets."""
     timeout: float = Field(300, gt=0)
     """Seconds for one request, from its sending to the last byte of its answer."""
     max_retries: int = Field(5, ge=0)
@@ -134,6 +137,7 @@ class RewardModel(BaseModel, Judge):
                 base_urls=self.base_url,
                 path=protocol.path,
                 api_key=self.api_key.get_secret_value(),
+                headers=header_texts(self.headers),
                 concurrent_requests=self.concurrent_requests,
                 timeout=self.timeout,
             ),

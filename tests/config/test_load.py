@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rsr_cli.config.load import changed_keys, load_config, without_secrets
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
+from rsr_cli.config.settings import header_texts
 from rsr_cli.errors import ConfigError
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
@@ -294,3 +295,37 @@ def test_a_work_dir_outside_the_project_has_full_paths(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.jsonl").write_text("")
     assert str(tmp_path / "in.jsonl") in load(tmp_path, HEAD).to_yaml(Path("/elsewhere/w"))
+
+
+def test_the_values_of_headers_are_kept_as_references_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSR_TEST_KEY", "sk-secret-1")
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "data: {input_path: a.jsonl}\n"
+        "sampler: {headers: {api-key: '${RSR_TEST_KEY}', X-Gateway: sk-secret-2, Number: 5}}\n"
+        "verifier: {type: llm-judge, model: m, headers: {Authorization: sk-secret-3}}\n",
+        encoding="utf-8",
+    )
+    loaded = load_config(path)
+    assert header_texts(loaded.config.sampler.headers) == {
+        "api-key": "sk-secret-1", "X-Gateway": "sk-secret-2", "Number": "5"
+    }  # fmt: skip
+    saved = loaded.to_yaml()
+    assert "sk-secret" not in saved + repr(loaded.config.sampler)
+    assert "${RSR_TEST_KEY}" in saved and "${RSR_HEADER_X_GATEWAY:-}" in saved
+    assert "Authorization: ${RSR_HEADER_AUTHORIZATION:-}" in saved
+    path.write_text(saved, encoding="utf-8")
+    assert header_texts(load_config(path).config.sampler.headers) == {"api-key": "sk-secret-1"}
+    monkeypatch.setenv("RSR_HEADER_X_GATEWAY", "again")
+    assert header_texts(load_config(path).config.sampler.headers)["X-Gateway"] == "again"
+
+
+@pytest.mark.parametrize(
+    "header", ["'X Y': secret-1", "Host: secret-1", "content-type: secret-1", 'X: "secret-1\\r\\nY: 1"', "X: secret-1ü"]
+)
+def test_a_header_that_can_not_be_sent_is_refused_without_its_value(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"data: {{input_path: a.jsonl}}\nsampler:\n  headers:\n    {header}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"sampler\.headers") as caught:
+        load_config(path)
+    assert "secret-1" not in str(caught.value)

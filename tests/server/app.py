@@ -27,6 +27,9 @@ class Served:
     seed: int | None
     body: dict[str, Any]
     authorization: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    """With their names in lower case."""
+    query: str = ""
     fault: str | None = None
     status: int | None = None
     ks: list[int] = field(default_factory=list)
@@ -68,6 +71,8 @@ class Application:
         self.open += 1
         self.peak = max(self.peak, self.open)
         entry = self._note(orjson.loads(await request.read()), request.headers.get("Authorization"))
+        entry.headers = {name.lower(): value for name, value in request.headers.items()}
+        entry.query = request.query_string
         try:
             response = await self._serve(request, entry)
             entry.status = response.status

@@ -208,7 +208,14 @@ def test_the_api_key_reaches_the_server_and_no_file(
 ) -> None:
     model_server.scenario.api_key = "sk-very-secret"
     literal, by_name = tmp_path / "literal", tmp_path / "by_name"
-    assert rsr("run", config, "-w", literal, "sampler.api_key=sk-very-secret").exit_code == 0
+    header = "sampler.headers={X-Gateway: gate-very-secret}"
+    assert rsr("run", config, "-w", literal, "sampler.api_key=sk-very-secret", header).exit_code == 0
+    assert model_server.log[0].headers["x-gateway"] == "gate-very-secret"
+    changed = "sampler.headers.X-Gateway=other-very-secret"
+    assert (
+        rsr("run", "-w", literal, changed, "sampler.api_key=sk-very-secret", "sampling.max_rollouts=9").exit_code == 0
+    )
+    assert model_server.log[-1].headers["x-gateway"] == "other-very-secret"
     monkeypatch.setenv("MY_KEY", "sk-very-secret")
     assert rsr("run", config, "-w", by_name, "sampler.api_key=${MY_KEY}").exit_code == 0
     assert "${MY_KEY}" in (by_name / "config.yaml").read_text()

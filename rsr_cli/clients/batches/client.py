@@ -61,7 +61,7 @@ class BatchClient:
         """Raises ConfigError for a base URL or a key that can't be one."""
         self.folder_path: Path | None = None
         self._settings = settings
-        self._redact = Redactor(settings.api_key)
+        self._redact = Redactor(settings.api_key, *settings.headers.values())
         self._api = BatchApi(settings, policy)
         self._dialect = Dialect()
         self._notices = Notices()

@@ -18,7 +18,7 @@ from rsr_cli.clients.answers import Answer
 from rsr_cli.clients.chat_completions import ChatSettings
 from rsr_cli.clients.failures import Failure
 from rsr_cli.clients.retry import RetryPolicy
-from rsr_cli.config.settings import Params, Settings
+from rsr_cli.config.settings import Headers, Params, Settings, header_texts
 from rsr_cli.errors import first_error
 from rsr_cli.verifiers.judging.cache import CallCache
 from rsr_cli.verifiers.judging.client import SchemaClient
@@ -71,7 +71,7 @@ class LlmOptions(Settings):
     """The options of every judge, its connection and its cache. An async context; `reply_schema` is what it answers."""
 
     no_verdict_change: ClassVar[frozenset[str]] = frozenset(
-        {"base_url", "api_key", "concurrent_requests", "timeout", "max_retries"}
+        {"base_url", "api_key", "headers", "concurrent_requests", "timeout", "max_retries"}
     )
 
     model: str
@@ -80,6 +80,8 @@ class LlmOptions(Settings):
     """A URL or a list of URLs (the least busy one is used); null: https://api.openai.com/v1."""
     api_key: SecretStr | None = None
     """null: the environment variable OPENAI_API_KEY."""
+    headers: Headers = Field(default_factory=dict)
+    """Sent with every request; the values are secrets."""
     temperature: float | None = Field(0.0, ge=0)
     """null: not sent, for models that refuse it."""
     top_p: float | None = Field(1.0, gt=0, le=1)
@@ -212,6 +214,7 @@ class LlmOptions(Settings):
         return ChatSettings(
             base_urls=self.base_url or [_OPENAI],
             api_key=key,
+            headers=header_texts(self.headers),
             model=self.model,
             max_tokens=self.max_tokens,
             params=self._params(),

@@ -32,6 +32,29 @@ def status(
 
 
 @guarded
+def check(directory: WorkDirArgument = None, work_dir: WorkDirOption = None, json: Json = False) -> None:
+    """Look for damaged and missing files, and for rows that do not belong together."""
+    from dataclasses import asdict
+
+    from rsr_cli.errors import InputError, printable
+    from rsr_cli.stages.check import check as look
+    from rsr_cli.store.work_dir import WorkDir
+
+    place = work_dir or directory
+    if place is None:
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    problems = look(WorkDir(place))
+    if json:
+        print_json({"work_dir": str(place), "whole": not problems, "problems": [asdict(item) for item in problems]})
+    else:
+        for item in problems:
+            typer.echo(printable(f"{item.file}: {item.problem}\n  {item.fix}"))
+        typer.echo(f"{len(problems)} problems" if len(problems) > 1 else "1 problem" if problems else "all is whole")
+    if problems:
+        raise typer.Exit(1)
+
+
+@guarded
 def show(
     directory: WorkDirArgument = None,
     work_dir: WorkDirOption = None,
@@ -113,5 +136,5 @@ def _work_dir(path: Location | None):  # type: ignore[no-untyped-def]
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (status, show, config, init):
+    for command in (status, check, show, config, init):
         app.command()(command)

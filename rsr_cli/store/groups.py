@@ -32,9 +32,8 @@ from rsr_cli.types import REFERENCE, Attempt, Group, Prompt, Verdict
 
 MARK_KEY = "rsr.mark"
 ROLLOUTS_KEY = "rsr.rollouts"
-_ID = pa.schema([shards.DATA.field("id")])
-_GOLDS = pa.schema([shards.DATA.field(name) for name in ("id", "metadata")])
-_JUDGED = pa.schema([shards.ROLLOUT.field(name) for name in ("id", "attempt", "response", "reasoning")])
+GOLDS = pa.schema([shards.DATA.field(name) for name in ("id", "metadata")])
+JUDGED = pa.schema([shards.ROLLOUT.field(name) for name in ("id", "attempt", "response", "reasoning")])
 
 
 def read_prompts(path: Location) -> Iterator[Prompt]:
@@ -62,7 +61,7 @@ def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Itera
 def read_rescored(work_dir: WorkDir, shard: int, mark: str) -> Iterator[tuple[Group, dict[int, Verdict]]]:
     """The groups of a shard with their verdicts of `mark`, and beside each what its score shard said of the same texts,
     of whatever mark."""
-    before = _ByPrompt(work_dir.score(shard), shards.SCORE, trusted=_is_of_these_rollouts(work_dir, shard))
+    before = ByPrompt(work_dir.score(shard), shards.SCORE, trusted=is_of_these_rollouts(work_dir, shard))
     for group in read_groups(work_dir, shard, mark):
         yield group, _verdicts(before.take(group.prompt.id), group)
 
@@ -100,16 +99,15 @@ def write_scores(work_dir: WorkDir, shard: int, mark: str, *, lines: int = 0) ->
 
 def _write_scores(work_dir: WorkDir, shard: int, mark: str, lines: int = 0) -> None:
     keys = {MARK_KEY: mark, ROLLOUTS_KEY: work_dir.rollouts_digest(shard)}
-    attempts = _rollouts(work_dir, shard, _JUDGED)
+    attempts = _rollouts(work_dir, shard, JUDGED)
     scores = _scores(work_dir, shard, mark)
     scores.require_lines(lines)
     with shards.writing_shard(work_dir.score(shard), shards.SCORE, keys) as writer:
-        for prompt_id, metadata in shards.read_tuples(work_dir.data(shard), _GOLDS):
+        for prompt_id, metadata in shards.read_tuples(work_dir.data(shard), GOLDS):
             texts = {row[1]: row[2:] for row in attempts.take(prompt_id)}
             rows = scores.take(prompt_id)
             if any(row[1] == REFERENCE for row in rows):
-                reference = Group(Prompt(prompt_id, [], json.loads(metadata))).reference()
-                texts[REFERENCE] = (reference.response if reference else None, None)
+                texts[REFERENCE] = (reference_text(prompt_id, json.loads(metadata)), None)
             digests = {row[1]: response_digest(*texts[row[1]]) for row in rows if row[1] in texts}
             for row in valid_rows(rows, digests.get):
                 named = dict(zip(shards.SCORE.names, row, strict=True))
@@ -118,7 +116,12 @@ def _write_scores(work_dir: WorkDir, shard: int, mark: str, lines: int = 0) -> N
     shards.require_written(work_dir.score(shard), writer.count)
 
 
-def _is_of_these_rollouts(work_dir: WorkDir, shard: int) -> bool:
+def reference_text(prompt_id: str, metadata: dict[str, Any]) -> str | None:
+    reference = Group(Prompt(prompt_id, [], metadata)).reference()
+    return reference.response if reference else None
+
+
+def is_of_these_rollouts(work_dir: WorkDir, shard: int) -> bool:
     """A score shard of version 0.1, which has no digests of responses, was made from the rollouts that are here."""
     path = work_dir.score(shard)
     if not path.exists() or "response_digest" in shards.columns(path):
@@ -133,13 +136,13 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
 
     A crash at any point leaves the journal, or both: reading them together is the same as reading the result.
     """
-    if _is_of_these_rollouts(work_dir, shard):
+    if is_of_these_rollouts(work_dir, shard):
         # What shows that its verdicts are on these texts is the digest of the shard that is about to be replaced.
         _write_scores(work_dir, shard, shards.footer(work_dir.score(shard))[MARK_KEY])
     rollouts = _rollouts(work_dir, shard)
     rollouts.require_lines(lines)
     with shards.writing_shard(work_dir.rollout(shard), shards.ROLLOUT) as writer:
-        for (prompt_id,) in shards.read_tuples(work_dir.data(shard), _ID):
+        for (prompt_id,) in shards.read_tuples(work_dir.data(shard), shards.DATA_ID):
             for row in rollouts.take(prompt_id):
                 writer.write(dict(zip(shards.ROLLOUT.names, row, strict=True)))
             for attempt in added.get(prompt_id, ()):
@@ -199,16 +202,16 @@ def _attempt(row: Row) -> Attempt:
     )
 
 
-def _rollouts(work_dir: WorkDir, shard: int, schema: pa.Schema = shards.ROLLOUT) -> _ByPrompt:
-    return _ByPrompt(work_dir.rollout(shard), schema, work_dir.rollout_journal(shard))
+def _rollouts(work_dir: WorkDir, shard: int, schema: pa.Schema = shards.ROLLOUT) -> ByPrompt:
+    return ByPrompt(work_dir.rollout(shard), schema, work_dir.rollout_journal(shard))
 
 
-def _scores(work_dir: WorkDir, shard: int, mark: str | None) -> _ByPrompt:
-    trusted = _is_of_these_rollouts(work_dir, shard)
-    return _ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark, trusted=trusted)
+def _scores(work_dir: WorkDir, shard: int, mark: str | None) -> ByPrompt:
+    trusted = is_of_these_rollouts(work_dir, shard)
+    return ByPrompt(work_dir.score(shard), shards.SCORE, work_dir.score_journal(shard), mark, trusted=trusted)
 
 
-class _ByPrompt:
+class ByPrompt:
     """Hands out the rows of one prompt after the other, from a shard and its journal, each in the order of `schema`,
     which begins with the id and the attempt."""
 
@@ -221,7 +224,7 @@ class _ByPrompt:
         *,
         trusted: bool = False,
     ) -> None:
-        """`trusted` takes the rows of a score shard that has no digests of responses; see `_is_of_these_rollouts`."""
+        """`trusted` takes the rows of a score shard that has no digests of responses; see `is_of_these_rollouts`."""
         self._path = path
         self._names = schema.names
         # The journal first and held open: a writer that closes the shard meanwhile leaves us either both or the whole.

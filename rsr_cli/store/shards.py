@@ -21,6 +21,7 @@ from rsr_cli.store.files import replacing, require_regular
 from rsr_cli.store.locations import Location
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
+DATA_ID = pa.schema([DATA.field("id")])
 ROLLOUT = pa.schema(
     [
         ("id", pa.string()),

@@ -45,9 +45,9 @@ def test_every_command_is_in_the_readme() -> None:
     assert [name for name in names if f"rsr {name}" not in text] == []
 
 
-@pytest.mark.parametrize("kind", ["verifier", "formatter", "sampler"])
+@pytest.mark.parametrize("kind", ["verifier", "formatter", "sampler", "filter"])
 def test_every_plugin_is_documented(kind: registry.Kind) -> None:
-    page = {"verifier": "verifiers", "formatter": "formatters", "sampler": "sampling"}[kind]
+    page = {"verifier": "verifiers", "formatter": "formatters", "sampler": "sampling", "filter": "filters"}[kind]
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     assert [name for name in registry.names(kind) if f"`{name}`" not in text] == []
 

@@ -11,7 +11,7 @@ LAYERS = """
 cli
 stages
 sampling | scoring | analysis
-samplers | verifiers | formatters | executors | store
+samplers | verifiers | formatters | filters | executors | store
 clients | tiny
 config | plugins | runtime
 types | errors | reply | streams

@@ -243,9 +243,10 @@ def _in_full(tree: dict[str, Any]) -> dict[str, Any]:
         verifier = {**verifier, "members": [_typed(member) for member in verifier["members"]]}
     if verifier is not None:
         tree["verifier"] = _typed(verifier)
-    formatter = tree.get("formatter")
-    if formatter is not None:
-        tree["formatter"] = [_typed(item) for item in (formatter if isinstance(formatter, list) else [formatter])]
+    for section in ("formatter", "filters"):
+        items = tree.get(section)
+        if items is not None:
+            tree[section] = [_typed(item) for item in (items if isinstance(items, list) else [items])]
     return tree
 
 

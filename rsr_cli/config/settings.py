@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -270,6 +270,13 @@ class FormatterSettings(Component):
     """The folder under train/; null: the type."""
 
 
+class FilterSettings(Component):
+    """A filter, and its options."""
+
+    name: str | None = None
+    """What it is called in counts and reports; null: the type."""
+
+
 class Shard(Settings):
     size: int = Field(10000, ge=1)
     """Prompts per shard."""
@@ -318,6 +325,8 @@ class Config(Settings):
     sampling: Sampling = Sampling()
     sampler: SamplerSettings = SamplerSettings()
     verifier: VerifierSettings = VerifierSettings()
+    filters: list[FilterSettings] = []
+    """What formatters do not see, and early stop does not count: a pass that is filtered is no pass."""
     formatter: list[FormatterSettings] = [FormatterSettings()]
     """None of them ([]): nothing is written into train/, as for an evaluation."""
     guards: Guards = Guards()
@@ -340,16 +349,24 @@ class Config(Settings):
 
     def formatter_names(self) -> list[str]:
         """The name of each formatter, in order: the one given, else its type, numbered from the second on."""
-        taken = {item.name for item in self.formatter if item.name}
-        result: list[str] = []
-        for item in self.formatter:
-            name, base, number = item.name, _file_name(item.type), 1
-            while name is None or (name != item.name and name in taken):
-                name = base if number == 1 else f"{base}_{number}"
-                number += 1
-            taken.add(name)
-            result.append(name)
-        return result
+        return _names(self.formatter)
+
+    def filter_names(self) -> list[str]:
+        """The name of each filter, in the same way."""
+        return _names(self.filters)
+
+
+def _names(components: Sequence[FormatterSettings | FilterSettings]) -> list[str]:
+    taken = {item.name for item in components if item.name}
+    result: list[str] = []
+    for item in components:
+        name, base, number = item.name, _file_name(item.type), 1
+        while name is None or (name != item.name and name in taken):
+            name = base if number == 1 else f"{base}_{number}"
+            number += 1
+        taken.add(name)
+        result.append(name)
+    return result
 
 
 def _file_name(type_name: str) -> str:

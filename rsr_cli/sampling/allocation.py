@@ -15,11 +15,19 @@ class Passes:
     """The passes that a prompt is to have, and what follows from those it has.
 
     `passes` tells whether a score is one, `target` is how many are wanted, and the first `first_step` attempts tell how
-    hard a prompt is. Every method is a function of the group alone.
+    hard a prompt is. `kept` returns a group as formatters see it: a pass that is filtered is none. Every method is a
+    function of the group alone.
     """
 
-    def __init__(self, passes: Callable[[float], bool], target: int, first_step: int) -> None:
+    def __init__(
+        self,
+        passes: Callable[[float], bool],
+        target: int,
+        first_step: int,
+        kept: Callable[[Group], Group] = lambda group: group,
+    ) -> None:
         self._passes = passes
+        self._kept = kept
         self._target = target
         self._first_step = first_step
 
@@ -31,8 +39,10 @@ class Passes:
         """The prompt has passes in proportion to its difficulty, which is the fail rate of its first step. One that
         never passes there needs the target, each needs at least one (Tong et al. 2024, DART-Math, arXiv 2407.13690).
         """
-        first = [self._passes(score) for rollout, score in group.scored() if rollout.attempt.attempt < self._first_step]
-        fails, of = (first.count(False), len(first)) if first else (1, 1)
+        first = [score for rollout, score in group.scored() if rollout.attempt.attempt < self._first_step]
+        kept = {rollout.attempt.attempt: score for rollout, score in self._kept(group).scored()}
+        passed = sum(self._passes(kept[number]) for number in kept if number < self._first_step)
+        fails, of = (len(first) - passed, len(first)) if first else (1, 1)
         share = -(-self._target * fails // of)  # rounded up, in whole numbers: 3 * (1 - 2 / 3) is a little above 1
         return self._count(group) >= max(1, share)
 
@@ -59,7 +69,7 @@ class Passes:
         return gain / max(1.0, tokens / len(judged))
 
     def _count(self, group: Group) -> int:
-        return sum(self._passes(score) for _, score in group.scored())
+        return sum(self._passes(score) for _, score in self._kept(group).scored())
 
 
 def _chance_of_fewer(successes: int, trials: int, chance: float) -> float:

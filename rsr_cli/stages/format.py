@@ -16,7 +16,14 @@ from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.boundary import boundary
 from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.session import Session, StageResult, build_formatters, fingerprint
+from rsr_cli.stages.session import (
+    Session,
+    StageResult,
+    build_filtering,
+    build_formatters,
+    filters_identity,
+    fingerprint,
+)
 from rsr_cli.stages.training_files import (
     INPUT_KEY,
     is_own_shard,
@@ -91,7 +98,8 @@ def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[st
             stack.enter_context(_blaming_rows(name))
             path, schema = training_shard(work_dir, name, shard), item.schema
             writes[name] = stack.enter_context(_writing(path, schema, marks[name]))
-        for group in read_groups(work_dir, shard):
+        filtering = build_filtering(config)
+        for group in map(filtering.kept, read_groups(work_dir, shard)):
             for name, item in formatters.items():
                 with _blaming_rows(name):
                     with boundary("formatter", item, f"the prompt {group.prompt.id!r}"):
@@ -109,6 +117,7 @@ def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int,
             shards.digest(work_dir.data(shard)),
             work_dir.rollouts_digest(shard),
             work_dir.scores_digest(shard),
+            *filters_identity(session.config),
         ]
         for shard in numbers
     }

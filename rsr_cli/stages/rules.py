@@ -11,7 +11,7 @@ from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.scoring.build import compares
-from rsr_cli.stages.session import build_formatters
+from rsr_cli.stages.session import build_filtering, build_formatters
 from rsr_cli.types import Group
 
 
@@ -45,8 +45,11 @@ def _satisfied(config: Config) -> Callable[[Group], bool] | None:
     if not targets or not config.sampling.early_stop:
         return None
 
+    filtering = build_filtering(config)
+
     def satisfied(group: Group) -> bool:
-        return all(_is_satisfied(item, group) for item in targets)
+        kept = filtering.kept(group)
+        return all(_is_satisfied(item, kept) for item in targets)
 
     return satisfied
 
@@ -59,7 +62,8 @@ def _is_satisfied(formatter: Formatter, group: Group) -> bool:
 def target(config: Config) -> Passes:
     """The passes that a prompt is to have."""
     passes, _ = thresholds(config)
-    return Passes(passes, config.sampling.target_passes, config.sampling.step_size)
+    kept = build_filtering(config).kept
+    return Passes(passes, config.sampling.target_passes, config.sampling.step_size, kept)
 
 
 def thresholds(config: Config) -> tuple[Callable[[float], bool], Callable[[float], bool]]:

@@ -23,6 +23,7 @@ from rsr_cli.errors import ConfigError, GuardStop, InputError, WorkDirError
 from rsr_cli.executors import local, ray_shards
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.contracts import Formatter, Sampler
+from rsr_cli.plugins.filtering import Filtering
 from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
 from rsr_cli.stages.progress import Progress
@@ -279,6 +280,7 @@ def check_components(config: Config) -> None:
     problems: list[str] = []
     sections: list[tuple[registry.Kind, Component, str]] = [("verifier", config.verifier, "verifier")]
     sections += [("formatter", item, f"formatter.{index}") for index, item in enumerate(config.formatter)]
+    sections += [("filter", item, f"filters.{index}") for index, item in enumerate(config.filters)]
     problems += _component_problems(sections)
     if not problems:
         try:
@@ -334,13 +336,27 @@ def build_formatters(config: Config) -> dict[str, Formatter]:
     }
 
 
+def build_filtering(config: Config) -> Filtering:
+    """The filters, in the order of the config."""
+    built = (registry.build("filter", item.type, item.options) for item in config.filters)
+    return Filtering(dict(zip(config.filter_names(), built, strict=True)))
+
+
 def formatters_fingerprint(config: Config) -> str:
-    return fingerprint(
-        [
-            [registry.identity(item.type), item.options, registry.code_digest("formatter", item.type)]
-            for item in config.formatter
-        ]
-    )
+    """A digest of what decides which rollouts become training rows: the filters and the formatters."""
+    formatters = [
+        [registry.identity(item.type), item.options, registry.code_digest("formatter", item.type)]
+        for item in config.formatter
+    ]
+    return fingerprint([filters_identity(config), *formatters] if config.filters else formatters)
+
+
+def filters_identity(config: Config) -> list[list[Any]]:
+    """What decides which rollouts formatters see."""
+    return [
+        [registry.identity(item.type), item.options, registry.code_digest("filter", item.type)]
+        for item in config.filters
+    ]
 
 
 def fingerprint(value: Any) -> str:

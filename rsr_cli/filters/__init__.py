@@ -1,0 +1,1 @@
+"""Filters: each says which valid rollouts formatters do not see; one file each."""

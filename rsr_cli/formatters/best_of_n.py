@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from rsr_cli.formatters.base import pair_schema, widest_pair
 from rsr_cli.formatters.sft import Sft
 from rsr_cli.types import REFERENCE, Group
 
@@ -30,7 +29,7 @@ class BestOfN(Sft):
 
     @property
     def schema(self) -> pa.Schema:
-        return super().schema if self.output == "best" else pair_schema(self.message_type)
+        return super().schema if self.output == "best" else self.pair_schema
 
     @property
     def makes_pairs(self) -> bool:
@@ -46,7 +45,7 @@ class BestOfN(Sft):
         if self.output == "best":
             drawn = (item for item in self.by_score(group, best_first=True) if item[0].attempt.attempt != REFERENCE)
             return [self.row(group, item) for item in islice(drawn, 1)]
-        pair = widest_pair(self.by_score(group, best_first=True), self.by_score(group, best_first=False))
+        pair = self.widest_pair(self.by_score(group, best_first=True), self.by_score(group, best_first=False))
         if pair is None or pair[0][1] - pair[1][1] < self.min_margin:
             return []
         return [self.pair_row(group, *pair)]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from rsr_cli.formatters.base import Candidate, ScoredFormatter, pair_schema, widest_pair
+from rsr_cli.formatters.base import Candidate, ScoredFormatter
 from rsr_cli.types import Group
 
 
@@ -15,7 +15,7 @@ class Dpo(ScoredFormatter):
 
     @property
     def schema(self) -> pa.Schema:
-        return pair_schema(self.message_type)
+        return self.pair_schema
 
     @property
     def makes_pairs(self) -> bool:
@@ -39,4 +39,4 @@ class Dpo(ScoredFormatter):
 
     def _pair(self, group: Group) -> tuple[Candidate, Candidate] | None:
         """A pass and a fail with different texts and the widest margin; a score that is not known is neither."""
-        return widest_pair(self.passed(group), self.failed(group))
+        return self.widest_pair(self.passed(group), self.failed(group))

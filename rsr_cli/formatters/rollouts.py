@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
-from rsr_cli.formatters.base import MESSAGES, chat
+from rsr_cli.formatters.messages import Seen, as_written, message_type
 from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.types import Group
 
 
 class Rollouts(BaseModel, Formatter):
-    """`metadata` is JSON text in Parquet, since its keys differ from prompt to prompt, and an object in the JSONL."""
+    """`metadata` is JSON text in Parquet, since its keys differ from prompt to prompt, and an object in the JSONL.
+    Messages that hold more than roles and texts are as they were sent, and JSON text in Parquet too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     has_target: ClassVar[bool] = False
 
+    _plain: bool = PrivateAttr(True)
+    _answers_call: bool = PrivateAttr(False)
+
+    def fitted(self, seen: Seen, tools: list[Any] | None) -> Self:
+        """This formatter with a place for all that the messages of a run hold; tools are part of the metadata."""
+        made = self.model_copy()
+        made._plain, made._answers_call = seen.plain, seen.answers_call
+        return made
+
     @property
     def schema(self) -> pa.Schema:
-        rollout = pa.struct(
-            [("response", pa.string()), ("reasoning", pa.string()), ("score", pa.float64()), ("status", pa.string())]
+        columns = [("response", pa.string()), ("reasoning", pa.string())]
+        columns += [("score", pa.float64()), ("status", pa.string())]
+        columns += [("tool_calls", pa.string())] if self._answers_call else []
+        json_text = {"rsr": "json"}
+        messages = (
+            ("messages", message_type({})) if self._plain else pa.field("messages", pa.string(), metadata=json_text)
         )
         return pa.schema(
             [
                 ("id", pa.string()),
-                ("messages", MESSAGES),
-                pa.field("metadata", pa.string(), metadata={"rsr": "json"}),
-                ("rollouts", pa.list_(rollout)),
+                messages,
+                pa.field("metadata", pa.string(), metadata=json_text),
+                ("rollouts", pa.list_(pa.struct(columns))),
             ]
         )
 
@@ -41,7 +55,7 @@ class Rollouts(BaseModel, Formatter):
         return [
             {
                 "id": group.prompt.id,
-                "messages": chat(group),
+                "messages": self._messages(group),
                 "metadata": json.dumps(group.prompt.metadata, ensure_ascii=False),
                 "rollouts": [
                     {
@@ -49,8 +63,15 @@ class Rollouts(BaseModel, Formatter):
                         "reasoning": rollout.attempt.reasoning,
                         "score": rollout.score,
                         "status": rollout.verdict.status if rollout.verdict else None,
+                        **({"tool_calls": rollout.attempt.tool_calls} if self._answers_call else {}),
                     }
                     for rollout in group.rollouts()
                 ],
             }
         ]
+
+    def _messages(self, group: Group) -> Any:
+        messages = group.prompt.messages
+        if self._plain:
+            return [as_written(message, {}) for message in messages]
+        return json.dumps(messages, ensure_ascii=False)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from rsr_cli.formatters.base import ORIGIN, Candidate, ScoredFormatter, chat, origin
+from rsr_cli.formatters.base import ORIGIN, Candidate, ScoredFormatter, origin
 from rsr_cli.types import Group
 
 
@@ -18,7 +18,7 @@ class Sft(ScoredFormatter):
     def schema(self) -> pa.Schema:
         kind = self.message_type
         columns = [("messages", kind)] if self.layout == "messages" else [("prompt", kind), ("completion", kind)]
-        return pa.schema([*columns, *ORIGIN])
+        return pa.schema([*columns, *ORIGIN, *self.tools_column])
 
     def is_satisfied(self, group: Group) -> bool:
         return bool(self.passed(group))
@@ -27,10 +27,10 @@ class Sft(ScoredFormatter):
         return [self.row(group, candidate) for candidate in self.passed(group)[:1]]
 
     def row(self, group: Group, candidate: Candidate) -> dict[str, Any]:
-        prompt, completion = chat(group), [self.assistant(candidate[0])]
+        prompt, completion = self.chat(group), [self.assistant(candidate[0])]
         text = (
             {"messages": prompt + completion}
             if self.layout == "messages"
             else {"prompt": prompt, "completion": completion}
         )
-        return text | origin(group, candidate)
+        return text | origin(group, candidate) | self.tools(group)

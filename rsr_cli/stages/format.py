@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import PluginError, RsrError
+from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.boundary import boundary
 from rsr_cli.scoring.build import verifier_fingerprint
@@ -32,6 +33,8 @@ from rsr_cli.stages.training_files import (
     require_own_names,
     training_shard,
 )
+from rsr_cli.stages.training_rows import checked_row, columns_of, one_line, unify_columns
+from rsr_cli.stages.writable import common_tools, fitted, refuse_unwritable, seen_in_rollouts
 from rsr_cli.store import shards
 from rsr_cli.store.files import lexists
 from rsr_cli.store.groups import read_groups, score_mark
@@ -45,8 +48,10 @@ def format_(session: Session) -> StageResult:
     config, work_dir = session.config, session.work_dir
     numbers = session.require_rollouts(scored=True)
     require_own_names(session)
+    seen = seen_in_rollouts(work_dir, numbers)
+    refuse_unwritable(config, seen)
     formatters = build_formatters(config)
-    marks = formatter_marks(session, numbers)
+    marks = formatter_marks(session, numbers, seen)
     stale = {name: [n for n in numbers if not _is_written(work_dir, name, n, marks[name][n])] for name in formatters}
     record = session.state.stages["format"]
     # A format that was cut off leaves a JSONL that is not that of its shards.
@@ -64,8 +69,11 @@ def format_(session: Session) -> StageResult:
             session.state.written.setdefault(f"train/{name}.jsonl", [])
         session.save_state()
         remove_left_over(session, gone)
-        _write_shards(session, {n: {name: marks[name][n] for name in todo if n in stale[name]} for n in numbers})
+        _write_shards(session, seen, {n: {name: marks[name][n] for name in todo if n in stale[name]} for n in numbers})
         for name in todo:
+            if getattr(formatters[name], "schema", None) is None:
+                with _blaming_rows(name):
+                    unify_columns([training_shard(work_dir, name, number) for number in numbers])
             _write_jsonl(session, name, numbers)
         record.shards_done = numbers
         result.counts = {"rows": {name: _rows(work_dir, name, numbers) for name in formatters}}
@@ -75,23 +83,25 @@ def format_(session: Session) -> StageResult:
     return result
 
 
-def _write_shards(session: Session, marks: dict[int, dict[str, str]]) -> None:
+def _write_shards(session: Session, seen: Seen, marks: dict[int, dict[str, str]]) -> None:
     """Write the training shards that are named here, by shard and formatter, with their marks."""
     work_dir, due = session.work_dir, [(number, names) for number, names in marks.items() if names]
     prompts = sum(shards.row_count(work_dir.data(number)) for number, _ in due)
     rows = sum(shards.row_count(work_dir.rollout(number)) for number, _ in due)
     with session.progress.task("format", prompts) as task:
-        for count in session.over_shards(partial(format_shard, work_dir.absolute(), session.config), due, rows=rows):
+        work = partial(format_shard, work_dir.absolute(), session.config, seen)
+        for count in session.over_shards(work, due, rows=rows):
             task.advance(count)
 
 
-def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[str, str]]) -> int:
-    """Write the training rows of a shard for the formatters that have a mark in it; how many prompts it holds.
+def format_shard(work_dir: WorkDir, config: Config, seen: Seen, of_shard: tuple[int, dict[str, str]]) -> int:
+    """Write the training rows of a shard for the formatters that have a mark in it; how many prompts it holds. The
+    columns are those that the messages of all shards need.
 
     Depends on the files of the work dir alone, so that any process may do it.
     """
     shard, marks = of_shard
-    formatters = {name: item for name, item in build_formatters(config).items() if name in marks}
+    formatters = {name: item for name, item in fitted(config, seen).items() if name in marks}
     with ExitStack() as stack:
         writes = {}
         for name, item in formatters.items():
@@ -105,13 +115,14 @@ def format_shard(work_dir: WorkDir, config: Config, of_shard: tuple[int, dict[st
                     with boundary("formatter", item, f"the prompt {group.prompt.id!r}"):
                         rows = item.format(group)
                     for row in rows:
-                        writes[name](row)
+                        writes[name](checked_row(row))
     return shards.row_count(work_dir.data(shard))
 
 
-def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int, str]]:
+def formatter_marks(session: Session, numbers: list[int], seen: Seen) -> dict[str, dict[int, str]]:
     """Per formatter and shard, a digest of all that its rows depend on."""
     work_dir = session.work_dir
+    columns = [seen.to_json(), common_tools(session.config)]
     inputs = {
         shard: [
             shards.digest(work_dir.data(shard)),
@@ -125,7 +136,8 @@ def formatter_marks(session: Session, numbers: list[int]) -> dict[str, dict[int,
     for name, item in zip(session.config.formatter_names(), session.config.formatter, strict=True):
         code = registry.code_digest("formatter", item.type)
         marks[name] = {
-            shard: fingerprint([registry.identity(item.type), item.options, code, inputs[shard]]) for shard in numbers
+            shard: fingerprint([registry.identity(item.type), item.options, code, inputs[shard], columns])
+            for shard in numbers
         }
     return marks
 
@@ -145,8 +157,7 @@ def _writing(path: Location, schema: pa.Schema | None, mark: str) -> Iterator[Ca
     # A user's formatter need not say its columns: they are those of its rows.
     rows: list[dict[str, Any]] = []
     yield rows.append
-    schema = pa.Table.from_pylist(rows).schema if rows else pa.schema([])
-    with shards.writing_shard(path, schema, {INPUT_KEY: mark}) as writer:
+    with shards.writing_shard(path, columns_of(rows), {INPUT_KEY: mark}) as writer:
         for row in rows:
             writer.write(row)
 
@@ -174,9 +185,8 @@ def _write_jsonl(session: Session, name: str, numbers: list[int]) -> None:
                 for column in nested:
                     row[column] = json.loads(row[column])
                 # The standard library takes what metadata may hold: whole numbers of any size, deep nests.
-                file.write(
-                    json.dumps(row, ensure_ascii=False).encode() + b"\n" if nested else orjson.dumps(row) + b"\n"
-                )
+                line = json.dumps(row, ensure_ascii=False).encode() if nested else orjson.dumps(row)
+                file.write(one_line(line) + b"\n")
 
 
 def _rows(work_dir: WorkDir, name: str, numbers: list[int]) -> int:

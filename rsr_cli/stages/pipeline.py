@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rsr_cli.config.settings import Config, SamplerSettings, Sampling
+from rsr_cli.formatters.messages import Seen
 from rsr_cli.samplers.params import request_params
 from rsr_cli.samplers.truncation import TRUNCATION_RISE
 from rsr_cli.stages.analyze import analyze
@@ -15,6 +16,7 @@ from rsr_cli.stages.sample import sample
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.training_files import require_own_names
 from rsr_cli.stages.verify import verify
+from rsr_cli.stages.writable import refuse_unwritable
 from rsr_cli.types import Prompt
 
 
@@ -44,13 +46,16 @@ def most_it_can_spend(config: Config) -> dict[str, Any]:
     attempts_each = sampling.max_steps * sampling.step_size
     requests = completion_tokens = 0
     prompt_tokens = 0.0
+    seen = Seen()
     for prompt in read_dataset(config, counts):
+        seen.add(prompt)
         limits = max((_rungs(settings, sampling, prompt) for settings in config.sampler.each()), key=sum)
         requests += attempts_each * len(limits)
         completion_tokens += attempts_each * sum(limits)
         # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
         characters = sum(len(str(message.get("content") or "")) for message in prompt.messages)
         prompt_tokens += attempts_each * len(limits) * characters / 4
+    refuse_unwritable(config, seen)
     cost = money(config, round(prompt_tokens), completion_tokens)
     if sampling.cost_budget is not None:
         cost = min(cost, sampling.cost_budget)

@@ -13,10 +13,12 @@ from typing import Any
 
 from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError, WorkDirError
+from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult, fingerprint
+from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.files import install, remove
 from rsr_cli.store.groups import read_prompts
@@ -70,7 +72,9 @@ def prepare(session: Session) -> StageResult:
     try:
         with session.progress.task("prepare") as task:
             session.work_dir.clear_staging()
-            written = _stage_shards(session.work_dir.staging, config, counts, task)
+            seen = Seen()
+            written = _stage_shards(session.work_dir.staging, config, counts, seen, task)
+        refuse_unwritable(config, seen)
         for shard in session.work_dir.shards():
             shards.require_own(session.work_dir.data(shard))
         _refuse_changed_prompts(session.work_dir)
@@ -159,13 +163,15 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform){there}")
 
 
-def _stage_shards(staging: Path, config: Config, counts: Counts, task: Task) -> int:
+def _stage_shards(staging: Path, config: Config, counts: Counts, all_seen: Seen, task: Task) -> int:
     """Write the shards beside their place; how many."""
     prompts = read_dataset(config, counts)
     shard = 0
     prompt = next(prompts, None)
     while prompt is not None:
-        with shards.writing_shard(staging / f"shard_{shard:04d}.parquet", shards.DATA) as writer:
+        footer: dict[str, str] = {}
+        seen = Seen()
+        with shards.writing_shard(staging / f"shard_{shard:04d}.parquet", shards.DATA, footer) as writer:
             while prompt is not None and writer.count < config.shard.size:
                 writer.write(
                     {
@@ -174,8 +180,11 @@ def _stage_shards(staging: Path, config: Config, counts: Counts, task: Task) -> 
                         "metadata": json.dumps(prompt.metadata, ensure_ascii=False),
                     }
                 )
+                seen.add(prompt)
                 task.advance()
                 prompt = next(prompts, None)
+            footer[SEEN_KEY] = seen.to_json()
+        all_seen.merge(seen)
         shard += 1
     return shard
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.config.settings import BATCH, Backend, Config, Guards, Limits, SamplerSettings, Shard
 from rsr_cli.errors import ConfigError, GuardStop
+from rsr_cli.formatters.messages import Seen
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.drawing import Drawing, money
 from rsr_cli.stages.findings import Finding, Light, findings
@@ -26,6 +27,7 @@ from rsr_cli.stages.progress import Progress
 from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, check_components
 from rsr_cli.stages.verify import score_shards
+from rsr_cli.stages.writable import refuse_unwritable
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.locations import Location
@@ -77,7 +79,9 @@ def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *
     config = loaded.config
     check_components(config)
     refuse_hopeless(config, _prompts(loaded, work_dir, progress))
-    chosen, total = spread(_prompts(loaded, work_dir, progress), prompts)
+    seen = Seen()
+    chosen, total = spread(_looked_at(_prompts(loaded, work_dir, progress), seen), prompts)
+    refuse_unwritable(config, seen)
     with TemporaryDirectory(prefix="rsr-probe-") as folder:
         session = Session(
             WorkDir(Path(folder)), LoadedConfig(_probing(config, attempts), loaded.document), State(), progress, "probe"
@@ -92,6 +96,12 @@ def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *
     return Probe(
         findings(config, groups, passes), forecast(config, groups, total, seconds), _spent(config, groups, seconds)
     )
+
+
+def _looked_at(prompts: Iterable[Prompt], seen: Seen) -> Iterator[Prompt]:
+    for prompt in prompts:
+        seen.add(prompt)
+        yield prompt
 
 
 def spread(items: Iterable[T], wanted: int) -> tuple[list[T], int]:

@@ -17,6 +17,7 @@ from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.rules import group_rules
 from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
+from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
 from rsr_cli.store.tally import most_common_errors, tally_tokens
@@ -40,6 +41,7 @@ def sample(
     """
     config, work_dir = session.config, session.work_dir
     numbers = session.require_data()
+    refuse_unwritable(config, seen_in_data(work_dir, numbers))
     mark = sample_fingerprint(config, work_dir, numbers)
     record = session.state.stages["sample"]
     lost = inventory.rollout_losses(session.state, work_dir, numbers)

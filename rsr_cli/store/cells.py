@@ -1,4 +1,4 @@
-"""Cells of a table as JSON has them, whatever Arrow holds them as."""
+"""Cells of a table as JSON has them, whatever Arrow holds them as, and texts that a file can hold."""
 
 from __future__ import annotations
 
@@ -88,3 +88,13 @@ def without_fills(value: Any) -> Any:
         return value
     filled = isinstance(value, Struct)
     return {name: without_fills(item) for name, item in value.items() if item is not None or not filled}
+
+
+def whole_text(value: Any) -> Any:
+    """`value` with half surrogate pairs in its texts replaced: a plugin may read one out of an answer's JSON, and no
+    file takes it."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole_text(name): whole_text(item) for name, item in value.items()}
+    return [whole_text(item) for item in value] if isinstance(value, list | tuple) else value

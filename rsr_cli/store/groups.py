@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from rsr_cli.errors import RsrError, WorkDirError
 from rsr_cli.store import shards
+from rsr_cli.store.cells import whole_text
 from rsr_cli.store.journal import has_journal, open_journal, records, remove_journal
 from rsr_cli.store.journal_lines import decode
 from rsr_cli.store.judged import (
@@ -170,9 +171,9 @@ def verdict_rows(group: Group, verdicts: Mapping[int, Verdict], *, compared: boo
             "attempt": number,
             "score": verdict.score,
             "status": verdict.status,
-            "extracted_answer": verdict.extracted_answer,
-            "explanation": verdict.explanation,
-            "details": verdict.details,
+            "extracted_answer": whole_text(verdict.extracted_answer),
+            "explanation": whole_text(verdict.explanation),
+            "details": whole_text(verdict.details),
             "response_digest": digests[number],
             "group_digest": together,
         }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsr_cli.errors import InputError
+from rsr_cli.formatters.best_of_n import BestOfN
 from rsr_cli.formatters.dpo import Dpo
+from rsr_cli.formatters.messages import Seen
 from rsr_cli.formatters.rollouts import Rollouts
 from rsr_cli.formatters.sft import Sft
 from rsr_cli.formatters.top_k import TopK
@@ -113,6 +117,58 @@ def test_rows_have_the_columns_of_the_schema(formatter: Any) -> None:
     rows = formatter.format(group(1.0, 0.0, None, reasoning="hmm"))
     assert set(rows[0]) == set(formatter.schema.names)
     assert pa.Table.from_pylist(rows, schema=formatter.schema).to_pylist() is not None
+
+
+@pytest.mark.parametrize("choice", ["inline", "field", "drop"])
+@given(
+    replies=st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from(["", "<think>\na\n</think>\n\n", "<think>b</think>"])
+                  .flatmap(lambda thinking: st.sampled_from([f"{thinking}x", f"{thinking}y ", f"{thinking} x"]))),
+        min_size=2, max_size=6,
+    ),
+    field=st.none() | st.just("thought"),
+)  # fmt: skip
+def test_what_is_written_is_what_is_compared(choice: Any, replies: list[Any], field: str | None) -> None:
+    def content(message: dict[str, Any]) -> tuple[Any, ...]:
+        return message["content"].strip(), (message.get("reasoning_content") or "").strip()
+
+    made = group(*replies, reasoning=field)
+    written = [content(row["messages"][-1]) for row in TopK(k=9, reasoning=choice).format(made)]
+    possible = {content(BestOfN(reasoning=choice).assistant(item)) for item, score in made.scored() if score == 1.0}
+    assert len(set(written)) == len(written) and set(written) == possible
+    pairs = [Dpo(reasoning=choice), BestOfN(reasoning=choice, output="pairs")]
+    for row in (row for formatter in pairs for row in formatter.format(made)):
+        assert content(row["chosen"][0]) != content(row["rejected"][0])
+
+
+def calling(*outcomes: tuple[float, str, str]) -> Group:
+    """Answers with a score and a text, that call a function with these arguments."""
+    made = group(*((score, text) for score, text, _ in outcomes))
+    for number, (_, _, arguments) in enumerate(outcomes):
+        call = {"id": f"c{number}", "index": 0, "type": "function", "function": {"name": "f", "arguments": arguments}}
+        made.attempts[number] = replace(made.attempts[number], tool_calls=json.dumps([call]))
+    return made
+
+
+@pytest.mark.parametrize("choice", ["inline", "field", "drop"])
+def test_an_answer_that_is_a_call_is_written_as_one(choice: Any) -> None:
+    made = calling((1.0, "", '{"a": 1}'), (1.0, "", '{"a": 1}'), (1.0, "Let me see.", '{"a": 2}'))
+    seen = Seen(answers_call=True)
+    formatter = TopK(reasoning=choice).fitted(seen, None)
+    found = pa.Table.from_pylist(formatter.format(made), schema=formatter.schema).to_pylist()
+    last = [row["messages"][-1] for row in found]
+    assert [(item["content"], item["tool_calls"][0]["function"]["arguments"]) for item in last] == [
+        (None, '{"a": 1}'), ("Let me see.", '{"a": 2}'),
+    ]  # fmt: skip
+    assert last[0]["tool_calls"] == [
+        {"id": "c0", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    ]
+    pair = Dpo(reasoning=choice).fitted(seen, None)
+    assert not pair.format(calling((1.0, "", "{}"), (0.0, "", "{}")))
+    assert pair.format(calling((1.0, "", "{}"), (0.0, "", '{"a": 1}')))
+    [row] = Rollouts().fitted(seen, None).format(made)
+    assert row["messages"] == [{"role": "user", "content": "Why?"}]
+    assert json.loads(row["rollouts"][0]["tool_calls"])[0]["function"]["arguments"] == '{"a": 1}'
 
 
 def test_parts_that_are_text_become_text_and_others_are_refused() -> None:

@@ -8,6 +8,7 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,8 @@ def shared() -> Path:
 
 
 os.environ.pop("RSR_DEBUG", None)
+_state_home = tempfile.TemporaryDirectory(prefix="rsr-tests-")
+os.environ["XDG_STATE_HOME"] = _state_home.name  # the key that work dirs are stamped with is not the user's own
 # A busy machine is no failure.
 settings.register_profile("rsr", deadline=None, max_examples=int(os.environ.get("RSR_TEST_EXAMPLES", "60")))
 settings.load_profile("rsr")

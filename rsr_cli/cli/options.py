@@ -38,6 +38,9 @@ AllowMixed = Annotated[
 Redraw = Annotated[
     bool, typer.Option("--redraw", help="Draw again, and pay again for, rollouts that were recorded here and are lost.")
 ]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Let the code in a work dir run that was not made here, now and later: read it.")
+]
 Executor = Literal["local", "ray"]
 ExecutorOption = Annotated[
     Executor, typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.")

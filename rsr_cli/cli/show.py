@@ -13,7 +13,6 @@ from rich.markup import escape
 from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import InputError, printable
-from rsr_cli.stages.rules import thresholds
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Group, Verdict
@@ -57,15 +56,15 @@ def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as
 
 
 def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:
-    passes, fails = thresholds(load_config(work_dir.config_path, saved=True).config)
+    pass_at, fail_at = _thresholds(work_dir)
 
     def meets(group: Group, attempt: Attempt) -> bool:
         verdict = group.verdicts.get(attempt.attempt)
         score = verdict.score if verdict else None
         status = verdict.status if verdict else "unscored" if attempt.valid else None
         return (
-            (not wanted.passed or (score is not None and passes(score)))
-            and (not wanted.failed or (score is not None and fails(score)))
+            (not wanted.passed or (score is not None and score >= pass_at))
+            and (not wanted.failed or (score is not None and score <= fail_at))
             and (not wanted.truncated or attempt.truncated)
             and (not wanted.errors or attempt.error is not None)
             and (wanted.status is None or wanted.status == status)
@@ -79,6 +78,15 @@ def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[A
             chosen = [attempt for attempt in attempts if meets(group, attempt)]
             if chosen or not wanted.narrows:
                 yield group, chosen
+
+
+def _thresholds(work_dir: WorkDir) -> tuple[float, float]:
+    """What a writer has found them to be: no code that a config names is loaded only to look."""
+    if len(known := work_dir.load_state().thresholds) == 2:
+        return known[0], known[1]
+    formatters = load_config(work_dir.config_path, saved=True).config.formatter
+    options = next((item.options for item in formatters if "pass_threshold" in item.options), {})
+    return options.get("pass_threshold", 1.0), options.get("fail_threshold", 0.0)
 
 
 def _as_json(group: Group, attempts: list[Attempt]) -> dict[str, Any]:

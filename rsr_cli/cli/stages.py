@@ -20,6 +20,7 @@ from rsr_cli.cli.options import (
     Json,
     Redraw,
     RetryErrors,
+    Trust,
     WorkDirOption,
     split_arguments,
 )
@@ -42,6 +43,7 @@ def _session(
     *,
     may_create: bool = False,
     executor: Executor = "local",
+    trust: bool = False,
 ) -> Iterator[Session]:
     from rsr_cli.stages.progress import Progress
     from rsr_cli.stages.session import open_session
@@ -51,7 +53,13 @@ def _session(
     with (
         redirect_stdout(sys.stderr),
         open_session(
-            command, Progress(), work_dir=work_dir, config_path=config, overrides=overrides, may_create=may_create
+            command,
+            Progress(),
+            work_dir=work_dir,
+            config_path=config,
+            overrides=overrides,
+            may_create=may_create,
+            trust=trust,
         ) as session,
     ):
         session.executor = executor
@@ -86,11 +94,12 @@ def _over_shards(name: str, summary: str) -> Callable[..., None]:
         work_dir: WorkDirOption = None,
         config: ConfigOption = None,
         executor: ExecutorOption = "local",
+        trust: Trust = False,
         json: Json = False,
     ) -> None:
         module = import_module(f"rsr_cli.stages.{name}")
         stage = getattr(module, name, None) or getattr(module, f"{name}_")
-        with _session(name, work_dir, config, arguments, executor=executor) as session:
+        with _session(name, work_dir, config, arguments, executor=executor, trust=trust) as session:
             result = stage(session)
         _report(session, [result], json, told=True)
 
@@ -104,12 +113,16 @@ analyze = _over_shards("analyze", "What happened and what it cost, into summary/
 
 @guarded
 def prepare(
-    arguments: Arguments = None, work_dir: WorkDirOption = None, config: ConfigOption = None, json: Json = False
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    trust: Trust = False,
+    json: Json = False,
 ) -> None:
     """Raw input, transformed and checked, into data/."""
     from rsr_cli.stages import prepare as stage
 
-    with _session("prepare", work_dir, config, arguments, may_create=True) as session:
+    with _session("prepare", work_dir, config, arguments, may_create=True, trust=trust) as session:
         result = stage.prepare(session)
     _report(session, [result], json, told=work_dir is not None)
 
@@ -128,6 +141,7 @@ def sample(
             "--batch-files", help="With openai-batch: write files of requests, read the answers put beside them."
         ),
     ] = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Draw the attempts that are missing."""
@@ -135,7 +149,7 @@ def sample(
 
     if batch_files:
         arguments = [*(arguments or []), "sampler.batch_files=true"]
-    with _session("sample", work_dir, config, arguments) as session:
+    with _session("sample", work_dir, config, arguments, trust=trust) as session:
         result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, [result], json, told=True)
 
@@ -156,13 +170,14 @@ def verify(
         typer.Option(help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."),
     ] = None,
     executor: ExecutorOption = "local",
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Score every rollout; say which verdicts changed."""
     from rsr_cli.stages import verify as stage
     from rsr_cli.stages.audit import audit as look
 
-    with _session("verify", work_dir, config, arguments, executor=executor) as session:
+    with _session("verify", work_dir, config, arguments, executor=executor, trust=trust) as session:
         results = [stage.verify(session, retry_unknown=retry_unknown)]
         if audit or against:
             results.append(look(session, against=against))
@@ -182,17 +197,18 @@ def run(
     allow_mixed: AllowMixed = False,
     redraw: Redraw = False,
     executor: ExecutorOption = "local",
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """The five stages, one after the other."""
     from rsr_cli.stages import pipeline
 
     if dry_run:
-        _dry_run(work_dir, config, arguments, as_json=json)
+        _dry_run(work_dir, config, arguments, trust=trust, as_json=json)
         return
     if probe:
-        probe_first(arguments, work_dir, config)
-    with _session("run", work_dir, config, arguments, may_create=True, executor=executor) as session:
+        probe_first(arguments, work_dir, config, trust=trust)
+    with _session("run", work_dir, config, arguments, may_create=True, executor=executor, trust=trust) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, results, json, told=work_dir is not None)
 
@@ -206,6 +222,7 @@ def resume(
     allow_mixed: AllowMixed = False,
     redraw: Redraw = False,
     executor: ExecutorOption = "local",
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Finish what is unfinished or out of date."""
@@ -214,7 +231,7 @@ def resume(
     place: Location | None = work_dir
     if place is None and arguments and "=" not in arguments[0] and locate(arguments[0]).is_dir():
         place = locate(arguments.pop(0))
-    with _session("resume", place, config, arguments, executor=executor) as session:
+    with _session("resume", place, config, arguments, executor=executor, trust=trust) as session:
         results = pipeline.run(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
     _report(session, results, json, told=True)
 
@@ -229,17 +246,20 @@ def import_(
         str | None, typer.Option(help="file.py:function that maps a row to such a row, a list of them, or None.")
     ] = None,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave bad rows out.")] = False,
+    trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Bring in completions that were made elsewhere."""
     from rsr_cli.stages import import_ as stage
 
-    with _session("import", work_dir, config, arguments) as session:
+    with _session("import", work_dir, config, arguments, trust=trust) as session:
         result = stage.import_(session, file, transform=transform, skip_invalid=skip_invalid)
     _report(session, [result], json, told=True)
 
 
-def _dry_run(work_dir: Location | None, config: Path | None, arguments: list[str] | None, *, as_json: bool) -> None:
+def _dry_run(
+    work_dir: Location | None, config: Path | None, arguments: list[str] | None, *, trust: bool, as_json: bool
+) -> None:
     from rsr_cli.cli.tables import print_plan
     from rsr_cli.stages.hopeless import refuse_hopeless
     from rsr_cli.stages.pipeline import most_it_can_spend
@@ -247,7 +267,7 @@ def _dry_run(work_dir: Location | None, config: Path | None, arguments: list[str
     from rsr_cli.stages.session import check_components, settle
 
     config, overrides = split_arguments(arguments, config)
-    loaded, _ = settle(work_dir, config, overrides, may_create=True)
+    loaded, _ = settle(work_dir, config, overrides, may_create=True, trust=trust)
     check_components(loaded.config)
     refuse_hopeless(loaded.config, read_dataset(loaded.config, Counts()))
     print_plan(loaded, most_it_can_spend(loaded.config), as_json=as_json)

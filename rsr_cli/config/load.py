@@ -36,6 +36,8 @@ class LoadedConfig:
 
     config: Config
     document: dict[str, Any]
+    loose: frozenset[str] = frozenset()
+    """What a saved config names by a path that is not absolute: what it leads to lies wherever the work dir was put."""
 
     def saved_in(self, folder: Path | None) -> dict[str, Any]:
         """The document as it is saved in a folder, where that is one of a file system."""
@@ -82,7 +84,16 @@ def load_config(path: ConfigFile | None, overrides: Sequence[str] = (), *, saved
         messages += explain(error, origin, told=problems.keys())
     if messages:
         raise ConfigError("\n".join(messages), hint)
-    return LoadedConfig(config, _document(config, written, found))
+    leaves = dict(_leaves(tree))
+    loose = {
+        str(leaves[key]) for key, text in _leaves(written) if saved and not origin.is_override(key) and _moves(text)
+    }
+    return LoadedConfig(config, _document(config, written, found), frozenset(loose))
+
+
+def _moves(text: Any) -> bool:
+    """No path, or one that leads elsewhere for another user, folder or process."""
+    return isinstance(text, str) and (not text.startswith("/") or text.startswith(("/proc/", "/dev/")))
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:

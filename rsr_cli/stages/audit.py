@@ -58,6 +58,7 @@ class _Audit:
 
     def _second_scorer(self, against: str) -> ConfiguredScorer:
         given = load_yaml(against)
+        self._session.require_trusted(given)
         settings = VerifierSettings.model_validate(given if isinstance(given, dict) else {"type": against})
         config = _with_verifier(self._session.config, settings)
         check_components(config)

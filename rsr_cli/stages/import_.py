@@ -86,6 +86,8 @@ def _read(
     session: Session, path: str, transform: str | None, counts: Counts, origin: _Origin, rows: ImportRows
 ) -> dict[str, list[Attempt]]:
     """The attempts in `path` by the id of their prompt, not yet numbered."""
+    if transform:
+        session.require_trusted(transform)
     function = registry.load_object(transform) if transform else None
     if function is not None and not callable(function):
         raise PluginError(f"--transform: {transform} is not a function")

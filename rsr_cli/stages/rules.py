@@ -11,7 +11,7 @@ from rsr_cli.plugins.contracts import Formatter
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.scoring.build import compares
-from rsr_cli.stages.session import build_filtering, build_formatters
+from rsr_cli.stages.session import build_filtering, build_formatters, threshold_values
 from rsr_cli.types import Group
 
 
@@ -67,16 +67,9 @@ def target(config: Config) -> Passes:
 
 
 def thresholds(config: Config) -> tuple[Callable[[float], bool], Callable[[float], bool]]:
-    """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
+    """Whether a score is that of a pass, or of a fail."""
     pass_at, fail_at = threshold_values(config)
     return (lambda score: score >= pass_at), (lambda score: score <= fail_at)
-
-
-def threshold_values(config: Config) -> tuple[float, float]:
-    """The least score of a pass, and the most of a fail."""
-    formatters = build_formatters(config).values()
-    first = next((item for item in formatters if hasattr(item, "pass_threshold")), None)
-    return float(getattr(first, "pass_threshold", 1.0)), float(getattr(first, "fail_threshold", 0.0))
 
 
 def stops_by_outcome(config: Config) -> bool:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from shlex import quote
 from typing import Any, Literal, TypeVar
@@ -32,6 +32,7 @@ from rsr_cli.store.files import set_aside
 from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.ownership import holds_own_data, refuse_foreign_folder, write_own_text
 from rsr_cli.store.state import DamagedState, State, now
+from rsr_cli.store.trust import code_in, is_trusted, require_trusted, stamps
 from rsr_cli.store.work_dir import WorkDir, new_work_dir
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,10 @@ class Session:
     def write(self, path: Location, text: str) -> None:
         """Write a text file of the work dir; what somebody else has put in its place is set aside."""
         write_own_text(self.work_dir, self.state, path, text)
+
+    def require_trusted(self, named: Any) -> None:
+        """WorkDirError where code that a command names lies in a work dir that was not made here."""
+        require_trusted(code_in(named), (), self.work_dir.root)
 
     def changes(self, section: str = "") -> dict[str, list[Any]]:
         """The keys (of a section) whose value is not the saved one, with the old and the new value."""
@@ -198,17 +203,17 @@ def open_session(
     config_path: Path | None = None,
     overrides: Sequence[str] = (),
     may_create: bool = False,
+    trust: bool = False,
 ) -> Iterator[Session]:
-    """Open (or with `may_create` make) the work dir as its one writer, and settle its config.
+    """Open (or with `may_create` make) the work dir as its one writer, and settle its config. `trust`: code in it may
+    run though it was made elsewhere, from now on.
 
     The saved config is used where no other is given; overrides and changes are saved, with their history. Nothing is
     written before the config is known to be right, and a work dir made here goes away again if nothing came into it.
     """
-    loaded, root = settle(work_dir, config_path, overrides, may_create)
-    if root is not None:
-        WorkDir(root).require_no_links()
-        if not may_create and not (root / "state.json").exists():
-            raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
+    loaded, root = settle(work_dir, config_path, overrides, may_create, trust=trust)
+    if root is not None and not may_create and not (root / "state.json").exists():
+        raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
     check_components(loaded.config)
     stood = root is not None and root.exists()
     target = WorkDir(root) if root is not None else new_work_dir()
@@ -219,6 +224,12 @@ def open_session(
             made = not target.state_path.exists()
             try:
                 session = Session(target, loaded, _opened_state(target, command), progress, command)
+                session.state.thresholds = list(threshold_values(loaded.config))
+                if trust and not is_trusted(target.root, asdict(session.state)):
+                    session.state.made_here = stamps(target.root)
+                    session.save_state()
+                    if not session.state.made_here:
+                        progress.warn("that it is trusted can't be remembered: no key can be kept in ~/.local/state")
                 yield session
                 session.save_config()
             except BaseException as error:
@@ -243,14 +254,24 @@ def _opened_state(work_dir: WorkDir, command: str) -> State:
             _log.warning("%s: it is kept as %s and made anew", damaged.message, set_aside(work_dir.state_path).name)
     refuse_foreign_folder(work_dir.root)
     state = State()
+    if not holds_own_data(work_dir):
+        state.made_here = stamps(work_dir.root)
     state.save(work_dir.state_path)
     return state
 
 
 def settle(
-    work_dir: Location | None, config_path: Path | None, overrides: Sequence[str], may_create: bool
+    work_dir: Location | None,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    may_create: bool,
+    *,
+    trust: bool = False,
 ) -> tuple[LoadedConfig, Location | None]:
-    """The config, and the work dir by flag or by config (None: a new one)."""
+    """The config, and the work dir by flag or by config (None: a new one). No code that it names has run yet; without
+    `trust` a WorkDirError where that is somebody else's."""
+    if work_dir is not None:
+        WorkDir(work_dir).require_no_links()
     saved = work_dir / "config.yaml" if work_dir is not None else None
     config_file: ConfigFile | None = config_path
     if config_path is None and saved is not None and saved.exists():
@@ -271,7 +292,10 @@ def settle(
     if work_dir is None and not may_create:
         raise InputError("no work dir is given", "name it with --work-dir (-w)")
     if work_dir is not None and (may_create or (work_dir / "state.json").exists()):
+        WorkDir(work_dir).require_no_links()
         refuse_foreign_folder(work_dir)
+    if not trust:
+        require_trusted(code_in(loaded.config.model_dump()), loaded.loose, work_dir)
     return loaded, work_dir
 
 
@@ -340,6 +364,12 @@ def build_filtering(config: Config) -> Filtering:
     """The filters, in the order of the config."""
     built = (registry.build("filter", item.type, item.options) for item in config.filters)
     return Filtering(dict(zip(config.filter_names(), built, strict=True)))
+
+
+def threshold_values(config: Config) -> tuple[float, float]:
+    """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
+    first = next((item for item in build_formatters(config).values() if hasattr(item, "pass_threshold")), None)
+    return float(getattr(first, "pass_threshold", 1.0)), float(getattr(first, "fail_threshold", 0.0))
 
 
 def formatters_fingerprint(config: Config) -> str:

@@ -65,6 +65,8 @@ class State:
     """What proves to the machine that made it that this work dir was made there: see `trust`."""
     closed: dict[str, Closed] = field(default_factory=dict)
     """What each shard held when it was last closed, by its path in the work dir; see `inventory`."""
+    thresholds: list[float] = field(default_factory=list)
+    """From which score on a rollout passes, and up to which it fails, for readers without the formatters' code."""
     created: str = field(default_factory=lambda: now())
     version: int = VERSION
     rsr_version: str = __version__

@@ -14,7 +14,7 @@ from rsr_cli.analysis.stats import Statistics
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, Rules, next_move
 from rsr_cli.stages.rules import group_rules, stops_by_outcome, thresholds
-from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
+from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint, threshold_values
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.ownership import keep_if_foreign

@@ -79,12 +79,13 @@ def answer_in(document: Any, max_tokens: int | None = None) -> Answer:
     sound: list[Choice] = []
     notices: dict[str, None] = {}
     for choice, tokens in zip(read, share_tokens(completion_tokens, read), strict=True):
+        reason = judged(choice.finish_reason, tokens, max_tokens)
         if meaning_of(choice.finish_reason) is None:
-            if _is_nothing(choice) and judged(choice.finish_reason, tokens, max_tokens) != LENGTH:
+            if _is_nothing(choice) and reason != LENGTH:
                 trouble = Failure(Fault.SERVER, "a choice with neither a text nor a finish_reason")
                 continue
             notices[_notice_of_reason(choice.finish_reason, tokens)] = None
-        sound.append(replace(choice, finish_reason=judged(choice.finish_reason, tokens, max_tokens)))
+        sound.append(choice if reason == choice.finish_reason else replace(choice, finish_reason=reason))
     if not sound:
         raise trouble or Failure(Fault.SERVER, "the answer has no choices")
     if any("\ufffd" in (part or "") for choice in sound for part in (choice.text, choice.reasoning)):
@@ -140,6 +141,9 @@ def _message_of(choice: Any) -> dict[str, Any]:
 
 
 def _word_of_end(choice: dict[str, Any]) -> str:
+    word = word_of(choice.get("finish_reason"))
+    if meaning_of(word) is not None and choice.get("native_finish_reason") is None:
+        return word
     words = [word_of(choice.get(name)) for name in _REASONS]
     meanings = [meaning_of(word) for word in words]
     if LENGTH in meanings[:2]:

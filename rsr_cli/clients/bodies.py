@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 LARGEST = 64 << 20
 """Bytes of an answer, unpacked: a few megabytes of gzip become gigabytes."""
-LARGEST_ERROR = 64 << 10
+LARGEST_ERROR = 1 << 20
 """Bytes of an error that are looked into."""
 _ONE_BYTE_CHARSETS = ("iso8859", "cp125", "koi8")
 _CHARSETS = (*_ONE_BYTE_CHARSETS, "gb", "hz", "big5", "shift_jis", "euc", "iso2022", "cp9", "utf-16", "utf-32")

@@ -5,6 +5,7 @@ A word is read without regard to case, spaces, underscores and dashes. docs/serv
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 STOP, LENGTH, FILTERED, TOOL_CALLS, FAILED = "stop", "length", "content_filter", "tool_calls", "error"
@@ -71,12 +72,18 @@ def word_of(reason: Any) -> str:
         else:
             break
     if isinstance(reason, str):
-        word = " ".join("".join(char if char.isprintable() else " " for char in reason[:200]).split())[:_LONGEST_WORD]
-        return "" if _squeezed(word) in _NO_WORDS else word
+        return _shown(reason[:200])
     is_code = isinstance(reason, int) and not isinstance(reason, bool) and abs(reason) < 1000
     return str(reason) if is_code else ""
 
 
+@lru_cache(maxsize=1024)
+def _shown(text: str) -> str:
+    word = " ".join("".join(char if char.isprintable() else " " for char in text).split())[:_LONGEST_WORD]
+    return "" if _squeezed(word) in _NO_WORDS else word
+
+
+@lru_cache(maxsize=1024)
 def meaning_of(word: str) -> str | None:
     """`stop`, `length`, `content_filter`, `tool_calls` or `error`; None where no service is known to say this."""
     squeezed = _squeezed(word)

@@ -33,6 +33,11 @@ _MOST = 2**31
 
 def read_usage(document: dict[str, Any]) -> tuple[int | None, int | None]:
     """The tokens of the prompt and of the completions, None where they are not told or can't be true."""
+    usage = document.get("usage")
+    if isinstance(usage, dict):  # as nearly every server sends it, thousands of times a second
+        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        if type(prompt) is int and type(completion) is int and 0 <= prompt < _MOST and 0 <= completion < _MOST:
+            return prompt, completion
     for counts in _places(document):
         prompt, completion = _first(counts, _PROMPT), _first(counts, _COMPLETION)
         if prompt is not None and "prompt_tokens" not in counts:

@@ -52,7 +52,7 @@ class BatchApi(Poster):
 
         async def ask(endpoint: Endpoint) -> BatchStatus:
             for document in await self._latest(endpoint):
-                if document.get("input_file_id") == input_file_id and "id" in document:
+                if document.get("input_file_id") == input_file_id:
                     return read_status(document)
             wanted = {"input_file_id": input_file_id, "endpoint": PATH, "completion_window": "24h"}
             try:
@@ -78,12 +78,13 @@ class BatchApi(Poster):
             with temporary.open("wb") as file:
 
                 async def receive(response: aiohttp.ClientResponse) -> OSError | None:
+                    chunk = b"\n"
                     async for chunk in response.content.iter_chunked(_CHUNK):
                         try:
                             file.write(chunk)
                         except OSError as error:
                             return error  # the disk's, not the connection's
-                    file.write(b"\n")  # the last line may have no end
+                    file.write(b"" if chunk.endswith(b"\n") else b"\n")  # the next file begins with a line of its own
                     return None
 
                 refused: list[Failure] = []

@@ -68,7 +68,8 @@ def objects_in(document: Any) -> list[dict[str, Any]]:
     """The objects of a list, which may be bare."""
     if isinstance(document, dict):
         document = next((document[name] for name in ("data", "batches", "jobs") if name in document), None)
-    return [item for item in document if isinstance(item, dict)] if isinstance(document, list) else []
+    found = document if isinstance(document, list) else []
+    return [item for item in found if isinstance(item, dict) and isinstance(item.get("id"), str | int)]
 
 
 def read_status(document: Any) -> BatchStatus:

@@ -173,7 +173,9 @@ def failure_of_connection(error: Exception, proxy: str | None = None) -> Failure
     number = cause.errno if isinstance(cause, OSError) else None
     if number in _NO_MORE_FILES:
         return Failure(Fault.RATE_LIMIT, f"{os.strerror(number)} (ulimit -n)")
-    if number is not None and number > 0:
+    if isinstance(error, TimeoutError):
+        words = "no connection in time"
+    elif number is not None and number > 0:
         words = os.strerror(number)
     else:
         words = getattr(cause, "strerror", None) or str(cause) or "no connection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from rsr_cli.samplers.engines.finish_reasons import end_token_ids, finish_reason
 from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
 from rsr_cli.samplers.engines.pool import EnginePool
 from rsr_cli.samplers.engines.process import EngineProcess
-from rsr_cli.samplers.engines.vllm_engine import opened_tag, split_by_tags
+from rsr_cli.samplers.engines.vllm_engine import cause, opened_tag, split_by_tags
 from rsr_cli.samplers.vllm_offline import VllmOffline, with_new_seed
 
 TINY = Path(rsr_cli.__file__).parent / "tiny/model"
 DRAW = Draw([{"role": "user", "content": "?"}], 8, {})
 without_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
+
+
+class EngineDeadError(Exception):
+    """As vLLM calls it."""
 
 
 def settings(**fields: Any) -> SamplerSettings:
@@ -171,11 +176,11 @@ class BenchEngine:
         self.asked_for_steps += 1
         return self.asked_for_steps if self.runs else 0
 
-    def kill(self) -> None:
+    def kill(self, reason: str = "killed") -> None:
         self.killed = True
         for future in self.drawing:
             if not future.done():
-                future.set_exception(EngineGone("killed"))
+                future.set_exception(EngineGone(reason))
 
     def finish(self) -> None:
         for future in (future for future in self.drawing if not future.done()):
@@ -280,6 +285,44 @@ async def test_engines_that_die_one_after_the_other_end_the_run(caplog: pytest.L
         outcomes = await asyncio.gather(*draws, return_exceptions=True)
     assert any(isinstance(outcome, BackendError) and "keeps dying" in str(outcome) for outcome in outcomes)
     assert "engine 0 is gone" in caplog.text
+
+
+async def test_engines_that_die_of_the_same_fault_at_once_are_not_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    async with EnginePool(bench.start, 1, 60) as pool:
+        draws = [asyncio.create_task(pool.draw(DRAW)) for _ in range(9)]
+        for number in range(2):
+            await until(lambda number=number: len(bench.made) > number and bench[number].drawing)
+            bench[number].kill("RuntimeError: CPU Generator does not use offset")
+        outcomes = await asyncio.gather(*draws, return_exceptions=True)
+    assert all(isinstance(outcome, BackendError) and "use offset" in str(outcome) for outcome in outcomes)
+    assert len(bench.made) == 2
+    assert "no more is started: RuntimeError: CPU Generator" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("own", "printed", "told"),
+    [
+        (
+            EngineDeadError("EngineCore encountered an issue. See stack trace (above) for the root cause."),
+            "(EngineCore pid=7) Traceback (most recent call last):\n"
+            "(EngineCore pid=7) RuntimeError: CPU Generator does not use offset\n"
+            "vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue. See stack trace (above)\n",
+            "RuntimeError: CPU Generator does not use offset",
+        ),
+        (
+            RuntimeError("Engine core initialization failed. See root cause above. Failed core proc(s): {}"),
+            "x" * 10**6 + "\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB\n",
+            "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
+        ),
+        (EngineDeadError("EngineCore encountered an issue."), "", "EngineDeadError: EngineCore encountered an issue."),
+        (RuntimeError("a cause of its own"), "ValueError: an older one\n", "RuntimeError: a cause of its own"),
+    ],
+)
+def test_the_cause_is_told_and_not_its_consequence(own: Exception, printed: str, told: str) -> None:
+    assert cause(own, io.BytesIO(printed.encode())) == told
 
 
 async def test_an_engine_that_fails_to_start_ends_the_others() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ _ASKED_AT_MOST = 3
 """A draw in whose course this many engines died is taken for the cause."""
 _DEATHS_AT_MOST = 3
 """Engines in one seat that died one after the other without finishing a draw: then the run stops."""
+_ERROR = re.compile(r"\w*(Error|Exception): ")
+"""An engine's own word on why it died, where others were killed or just ended."""
 _RESTART_PAUSES_S = (0.0, 5.0, 20.0)
 """The memory of a killed engine takes a while to come free."""
 _IN_FLIGHT_PER_SEQUENCE = 1.5
@@ -34,6 +37,8 @@ class _Seat:
     busy: int = 0
     alive: bool = True
     deaths: int = 0
+    """Since a draw was finished."""
+    died_of: str = ""
 
 
 class EnginePool:
@@ -102,7 +107,7 @@ class EnginePool:
                 reason = str(gone)
                 self._lose(seat, engine, reason)
             else:
-                seat.deaths = 0
+                seat.deaths, seat.died_of = 0, ""
                 return drawn
             finally:
                 if seat.engine is engine:
@@ -133,7 +138,11 @@ class EnginePool:
             return
         seat.alive = False
         seat.deaths += 1
-        log.warning("vllm-offline: engine %d is gone, it is started again: %s", seat.number, reason)
+        if _ERROR.match(reason) and reason == seat.died_of:
+            seat.deaths = _DEATHS_AT_MOST  # the next one would die of it too
+        seat.died_of = reason
+        goes_on = "it is started again" if seat.deaths < _DEATHS_AT_MOST else "no more is started"
+        log.warning("vllm-offline: engine %d is gone, %s: %s", seat.number, goes_on, reason)
         self._spawn(self._replace(seat, reason))
 
     async def _replace(self, seat: _Seat, reason: str) -> None:

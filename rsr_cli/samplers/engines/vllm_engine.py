@@ -22,8 +22,17 @@ from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineG
 
 _TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 """The fields of a request that go to the chat template, as on vLLM's server."""
-_ERROR = re.compile(r"(?:[\w.]+\.)?(\w*(?:Error|Exception)): (\S.*)")
-_CONSEQUENCES = ("Engine core initialization failed", "WorkerProc initialization failed", "cancelled")
+_ERROR = re.compile(r"(?<!\w)(\w{0,80}(?:Error|Exception)): (\S.{0,1000})")
+_CONSEQUENCES = (
+    "Engine core initialization failed",
+    "WorkerProc initialization failed",
+    "EngineCore encountered an issue",
+    "Engine core proc",
+    "cancelled",
+)
+_CONSEQUENT_KINDS = ("EngineDeadError", "CancelledError")
+_LOOKED_AT = 1 << 18
+"""Bytes of what an engine has printed last."""
 _PROMPT_TAIL = 40
 """Characters of the rendered prompt that may hold an opening think tag."""
 
@@ -33,13 +42,13 @@ class VllmEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         os.environ.update(spec.environment)
-        output = _quiet_output()
+        self._output = _quiet_output()
         try:
             self._start(spec)
         except EngineFailed:
             raise
         except Exception as error:
-            raise EngineFailed(_cause(error, output)) from error
+            raise EngineFailed(cause(error, self._output)) from error
 
     def _start(self, spec: EngineSpec) -> None:
         import vllm
@@ -83,7 +92,7 @@ class VllmEngine:
         except (VLLMClientError, TemplateError, ValueError, TypeError, EngineFailed) as error:
             return Refused(str(error))
         except Exception as error:
-            raise EngineGone(f"{type(error).__name__}: {error}") from error
+            raise EngineGone(cause(error, self._output)) from error
         output = outputs[-1].outputs[0]
         if meaning_of(word_of(output.finish_reason)) == FAILED:
             raise EngineGone("the engine gave the request up")
@@ -222,10 +231,17 @@ def _quiet_output() -> IO[bytes]:
     return output
 
 
-def _cause(error: Exception, output: IO[bytes]) -> str:
+def cause(error: Exception, output: IO[bytes]) -> str:
     """What went wrong in words: vLLM's own error often says no more than that another process failed."""
-    output.seek(0)
-    printed = output.read().decode("utf-8", "replace")
-    found = [f"{kind}: {text}" for kind, text in _ERROR.findall(printed) if not text.startswith(_CONSEQUENCES)]
     own = f"{type(error).__name__}: {error}"
-    return found[-1] if found and any(words in own for words in _CONSEQUENCES) else own
+    if not _is_consequence(type(error).__name__, str(error)):
+        return own
+    output.seek(0, os.SEEK_END)
+    output.seek(max(0, output.tell() - _LOOKED_AT))
+    printed = output.read().decode("utf-8", "replace")
+    found = [f"{kind}: {text}" for kind, text in _ERROR.findall(printed) if not _is_consequence(kind, text)]
+    return found[-1] if found else own
+
+
+def _is_consequence(kind: str, text: str) -> bool:
+    return kind in _CONSEQUENT_KINDS or any(words in text for words in _CONSEQUENCES)

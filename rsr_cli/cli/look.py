@@ -1,8 +1,7 @@
-"""The commands that look and start: status, show, config, init."""
+"""The commands that look: status, show, config."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -104,26 +103,6 @@ def config(
         typer.echo(loaded.to_yaml(), nl=False)
 
 
-@guarded
-def init(directory: Annotated[Path, typer.Argument(help="Where to write them.")] = Path()) -> None:
-    """Write a config and a transform to start from."""
-    from importlib.resources import files
-
-    from rsr_cli.errors import InputError
-    from rsr_cli.store.files import lexists, write_text
-
-    targets = {directory / name: name for name in ("config.yaml", "transform.py")}
-    standing = [str(path) for path in targets if lexists(path)]
-    if standing:
-        raise InputError(f"{' and '.join(standing)} stand already", "rsr init DIR writes into another folder")
-    for path, name in targets.items():
-        write_text(path, files("rsr_cli.cli").joinpath("templates", f"{name}.txt").read_text(encoding="utf-8"))
-        typer.echo(str(path))
-    typer.echo(
-        f"Next: edit both and name your data in {directory / 'config.yaml'}, then rsr run it with --dry-run", err=True
-    )
-
-
 def _work_dir(path: Location | None):  # type: ignore[no-untyped-def]
     from rsr_cli.errors import InputError
     from rsr_cli.store.work_dir import WorkDir
@@ -136,5 +115,5 @@ def _work_dir(path: Location | None):  # type: ignore[no-untyped-def]
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (status, check, show, config, init):
+    for command in (status, check, show, config):
         app.command()(command)

@@ -107,6 +107,9 @@ def test_an_end_token_that_the_tokenizer_alone_tells_counts_too(tmp_path: Path) 
         ("stop", [5, 6], "stop"),  # a stop string: what was told counts, whatever stands at the end
         ("length", [5, 7], "length"),
         ("repetition", [5, 5], "length"),
+        ("STOP", [5, 5], "stop"),
+        ("brand new", [5, 7], "brand new"),
+        ("brand new", [5, 6, 7], "length"),  # it reached the limit
         (None, [5, 7], "stop"),
         (None, [5, 9], "stop"),
         (None, [7, 5], "length"),
@@ -114,7 +117,7 @@ def test_an_end_token_that_the_tokenizer_alone_tells_counts_too(tmp_path: Path) 
     ],
 )
 def test_a_completion_was_cut_unless_it_has_an_end_token(told: str | None, tokens: list[int], reason: str) -> None:
-    assert finish_reason(told, tokens, {7, 9}) == reason
+    assert finish_reason(told, tokens, {7, 9}, 3) == reason
 
 
 @pytest.mark.parametrize(

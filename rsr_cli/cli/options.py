@@ -41,6 +41,9 @@ Redraw = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust", help="Let the code in a work dir run that was not made here, now and later: read it.")
 ]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Take the first N prompts only (data.limit); it may grow later.")
+]
 Executor = Literal["local", "ray"]
 ExecutorOption = Annotated[
     Executor, typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.")
@@ -55,3 +58,8 @@ def split_arguments(arguments: list[str] | None, config: Path | None) -> tuple[P
             raise ConfigError(f"two config files are given: {config} and {overrides[0]}")
         config = Path(overrides.pop(0))
     return config, overrides
+
+
+def with_limit(arguments: list[str] | None, limit: int | None) -> list[str] | None:
+    """The arguments, with `--limit` as the override that it is."""
+    return arguments if limit is None else [*(arguments or []), f"data.limit={limit}"]

@@ -18,11 +18,13 @@ from rsr_cli.cli.options import (
     Executor,
     ExecutorOption,
     Json,
+    Limit,
     Redraw,
     RetryErrors,
     Trust,
     WorkDirOption,
     split_arguments,
+    with_limit,
 )
 from rsr_cli.cli.probe import probe_first
 from rsr_cli.cli.terminal import fail, guarded
@@ -117,11 +119,13 @@ def prepare(
     work_dir: WorkDirOption = None,
     config: ConfigOption = None,
     trust: Trust = False,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """Raw input, transformed and checked, into data/."""
     from rsr_cli.stages import prepare as stage
 
+    arguments = with_limit(arguments, limit)
     with _session("prepare", work_dir, config, arguments, may_create=True, trust=trust) as session:
         result = stage.prepare(session)
     _report(session, [result], json, told=work_dir is not None)
@@ -132,6 +136,7 @@ def sample(
     arguments: Arguments = None,
     work_dir: WorkDirOption = None,
     config: ConfigOption = None,
+    limit: Limit = None,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
     redraw: Redraw = False,
@@ -146,12 +151,15 @@ def sample(
 ) -> None:
     """Draw the attempts that are missing."""
     from rsr_cli.stages import sample as stage
+    from rsr_cli.stages.prepare import prepare as make_data
 
+    arguments = with_limit(arguments, limit)
     if batch_files:
         arguments = [*(arguments or []), "sampler.batch_files=true"]
     with _session("sample", work_dir, config, arguments, trust=trust) as session:
-        result = stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw)
-    _report(session, [result], json, told=True)
+        results = [make_data(session)] if limit is not None else []
+        results.append(stage.sample(session, retry_errors=retry_errors, allow_mixed=allow_mixed, redraw=redraw))
+    _report(session, results, json, told=True)
 
 
 @guarded
@@ -192,6 +200,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the config and the most it can spend; write nothing.")
     ] = False,
+    limit: Limit = None,
     probe: Annotated[bool, typer.Option("--probe", help="Probe first, and stop there if that is red.")] = False,
     retry_errors: RetryErrors = False,
     allow_mixed: AllowMixed = False,
@@ -203,6 +212,7 @@ def run(
     """The five stages, one after the other."""
     from rsr_cli.stages import pipeline
 
+    arguments = with_limit(arguments, limit)
     if dry_run:
         _dry_run(work_dir, config, arguments, trust=trust, as_json=json)
         return

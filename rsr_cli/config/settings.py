@@ -111,6 +111,8 @@ class Data(Settings):
     preprocess: Preprocess = Preprocess()
     seed: int = 0
     """Decides which rows a count or a fraction takes, and how several inputs are mixed."""
+    limit: int | None = Field(None, ge=1)
+    """Take only so many prompts, the first ones. It may grow later."""
 
     @field_validator("input_path", mode="before")
     @classmethod

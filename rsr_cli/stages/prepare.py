@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli.config.settings import Config, Data, Input
-from rsr_cli.errors import InputError, PluginError, WorkDirError
+from rsr_cli.errors import InputError, PluginError
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
+from rsr_cli.stages.placing import place_prompts
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult, fingerprint
 from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.files import install, remove
-from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.inputs import BadRow, Row, input_file, read_input
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
@@ -77,7 +77,7 @@ def prepare(session: Session) -> StageResult:
         refuse_unwritable(config, seen)
         for shard in session.work_dir.shards():
             shards.require_own(session.work_dir.data(shard))
-        _refuse_changed_prompts(session.work_dir)
+        written, left_out = place_prompts(session.work_dir, written, config.shard.size, config.data.limit)
         with session.running("prepare", mark, began) as result:
             _install(session.work_dir, written)
             session.state.stages["prepare"].shards_done = list(range(written))
@@ -90,11 +90,17 @@ def prepare(session: Session) -> StageResult:
                 "invalid": counts.invalid,
                 "without_answer": counts.without_answer,
                 "shards": written,
+                **({"left_out": left_out} if left_out else {}),
             }
     finally:
         session.work_dir.clear_staging()
     for line in counts.shown:
         session.progress.warn(f"skipped: {line}")
+    if left_out:
+        session.progress.warn(
+            f"{left_out} prompts that have rollouts here are not in the input any more: they are left out, their "
+            "rollouts are kept and count again once they are back"
+        )
     if counts.without_answer:
         session.progress.warn(
             f"{counts.without_answer} of {counts.prompts} prompts have no metadata.answer: "
@@ -114,6 +120,8 @@ def prepare_fingerprint(config: Config) -> str:
     for item in data["input_path"]:
         item.pop("path")
     data["preprocess"].pop("transform")
+    if data["limit"] is None:
+        data.pop("limit")  # as in work dirs of version 0.1, which had none
     return fingerprint([data, inputs, code, config.shard.size])
 
 
@@ -151,6 +159,8 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
             counts.reject(where, f"the id {prompt.id!r} stands in an earlier row too")
             continue
         seen.add(key)
+        if config.data.limit is not None and counts.prompts == config.data.limit:
+            break
         counts.prompts += 1
         counts.without_answer += prompt.metadata.get("answer") in (None, "", [])
         yield prompt
@@ -187,22 +197,6 @@ def _stage_shards(staging: Path, config: Config, counts: Counts, all_seen: Seen,
         all_seen.merge(seen)
         shard += 1
     return shard
-
-
-def _refuse_changed_prompts(work_dir: WorkDir) -> None:
-    """Prompts that have rollouts must stay where and what they are; their metadata may change, rows may be added."""
-    for shard in work_dir.shards():
-        if not work_dir.has_rollouts(shard):
-            continue
-        new = read_prompts(work_dir.staging / work_dir.data(shard).name)
-        for old in read_prompts(work_dir.data(shard)):
-            match = next(new, None)
-            if match is None or (match.id, match.messages) != (old.id, old.messages):
-                raise WorkDirError(
-                    f"the input, its transform or shard.size has changed: the prompt {old.id!r} has rollouts here "
-                    f"and is {'gone' if match is None or match.id != old.id else 'another one'} now",
-                    "use a new work dir (rows may only be added at the end, metadata may change)",
-                )
 
 
 def _install(work_dir: WorkDir, count: int) -> None:

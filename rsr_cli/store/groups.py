@@ -38,9 +38,14 @@ JUDGED = pa.schema([shards.ROLLOUT.field(name) for name in ("id", "attempt", "re
 
 
 def read_prompts(path: Location) -> Iterator[Prompt]:
-    """The prompts of a data shard."""
-    for prompt_id, messages, metadata in shards.read_tuples(path, shards.DATA):
-        yield Prompt(prompt_id, json.loads(messages), json.loads(metadata))
+    """The prompts of a data shard, without those that are left out."""
+    return (prompt for prompt, left_out in _prompts(path) if not left_out)
+
+
+def _prompts(path: Location) -> Iterator[tuple[Prompt, bool]]:
+    """Every prompt of a data shard, and whether it is left out: it is not in the input any more and has rollouts."""
+    for prompt_id, messages, metadata, left_out in shards.read_tuples(path, shards.DATA_PLACED):
+        yield Prompt(prompt_id, json.loads(messages), json.loads(metadata)), bool(left_out)
 
 
 def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Iterator[Group]:
@@ -51,11 +56,12 @@ def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Itera
     """
     rollouts = _rollouts(work_dir, shard)
     scores = _scores(work_dir, shard, mark)
-    for prompt in read_prompts(work_dir.data(shard)):
+    for prompt, left_out in _prompts(work_dir.data(shard)):
         attempts = {row[1]: _attempt(row) for row in rollouts.take(prompt.id)}
         group = Group(prompt, attempts)
         group.verdicts = _verdicts(scores.take(prompt.id), group)
-        yield group
+        if not left_out:
+            yield group
     rollouts.close()
 
 

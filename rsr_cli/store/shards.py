@@ -21,6 +21,8 @@ from rsr_cli.store.files import replacing, require_regular
 from rsr_cli.store.locations import Location
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
+DATA_PLACED = DATA.append(pa.field("left_out", pa.bool_()))
+"""With prompts that are left out: those that have rollouts and are not in the input any more."""
 DATA_ID = pa.schema([DATA.field("id")])
 ROLLOUT = pa.schema(
     [

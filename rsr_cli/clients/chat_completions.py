@@ -14,6 +14,7 @@ from typing import Any
 from rsr_cli.clients.answers import Answer, read_answer
 from rsr_cli.clients.averages import Average
 from rsr_cli.clients.endpoints import Dialect, Endpoint
+from rsr_cli.clients.estimates import tokens_in
 from rsr_cli.clients.failures import Failure, Fault
 from rsr_cli.clients.json_posts import Poster, PostSettings
 from rsr_cli.clients.notices import Notices
@@ -77,10 +78,13 @@ class ChatClient(Poster):
         about = f"prompt {request.prompt_id!r}" if request.prompt_id else ""
         answer = await self._persist(lambda endpoint: self._speak(endpoint, request), tokens, about)
         self._notices.tell(answer.notices)
-        if self._pace.counts_tokens and answer.completion_tokens is not None:
-            self._reply_tokens.add(answer.completion_tokens / answer.returned)
+        if self._pace.counts_tokens:
+            completion = answer.completion_tokens
+            if completion is None:
+                completion = sum(tokens_in(choice.text, choice.reasoning) for choice in answer.choices)
+            self._reply_tokens.add(completion / answer.returned)
             prompt_tokens = text_tokens(request.messages) if answer.prompt_tokens is None else answer.prompt_tokens
-            self._pace.settle(tokens, prompt_tokens + answer.completion_tokens)
+            self._pace.settle(tokens, prompt_tokens + completion)
         return answer
 
     def _reckon(self, request: ChatRequest) -> float:

@@ -337,7 +337,9 @@ class Config(Settings):
     @model_validator(mode="after")
     def _a_cost_needs_prices(self) -> Config:
         price = self.sampler.price
-        if self.sampling.cost_budget is not None and not (price.prompt or price.completion):
+        verifiers = [self.verifier.options, *(self.verifier.options.get("members") or [])]
+        judges = any(isinstance(item, dict) and item.get("price") for item in verifiers)
+        if self.sampling.cost_budget is not None and not (price.prompt or price.completion or judges):
             raise ValueError("sampling.cost_budget has no prices to reckon with: set sampler.price")
         return self
 

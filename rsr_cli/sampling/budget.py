@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.sampling.fold import Rules
-from rsr_cli.types import Attempt
 
 
 @dataclass(slots=True)
@@ -25,6 +26,14 @@ class Budget:
     """The most completion tokens of one attempt."""
     spent_prompt: int = 0
     spent_completion: int = 0
+    attempts: int = 0
+    """Those that the tokens were spent for."""
+    estimated: int = 0
+    """Attempts whose tokens no server has counted, in this run."""
+    cancelled: int = 0
+    """Attempts that were asked for and given up: each is taken to have cost what the others have on average."""
+    other_cost: Callable[[], float] = lambda: 0.0
+    """What else the work dir has cost: its judge."""
     exhausted: bool = False
     """Some draw was given up for want of it."""
     _longest_prompt: int = 0
@@ -34,8 +43,10 @@ class Budget:
     def spent_tokens(self) -> int:
         return self.spent_prompt + self.spent_completion
 
-    def spend(self, attempt: Attempt) -> None:
-        prompt, completion = attempt.prompt_tokens or 0, attempt.completion_tokens or 0
+    def spend(self, usage: Usage) -> None:
+        prompt, completion = usage.prompt, usage.completion
+        self.attempts += 1
+        self.estimated += usage.estimated
         self.spent_prompt += prompt
         self.spent_completion += completion
         self._longest_prompt = max(self._longest_prompt, prompt)
@@ -47,11 +58,14 @@ class Budget:
         if self._longest_completion is None and attempts == 1:
             attempts = 0
         longest = self.max_tokens if self._longest_completion is None else self._longest_completion
-        prompt = self.spent_prompt + attempts * self._longest_prompt
-        completion = self.spent_completion + attempts * longest
+        given_up = self.cancelled / self.attempts if self.attempts else 0.0
+        prompt = self.spent_prompt * (1 + given_up) + attempts * self._longest_prompt
+        completion = self.spent_completion * (1 + given_up) + attempts * longest
         if self.tokens is not None and prompt + completion > self.tokens:
             return False
-        return self.cost is None or prompt * self.prices[0] + completion * self.prices[1] <= self.cost * 1e6
+        if self.cost is None:
+            return True
+        return prompt * self.prices[0] + completion * self.prices[1] <= (self.cost - self.other_cost()) * 1e6
 
 
 def next_round(rules: Rules, best: float) -> Rules:

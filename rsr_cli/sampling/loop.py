@@ -17,6 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+from rsr_cli.clients.estimates import Usage, usage_of
 from rsr_cli.errors import BackendError, first_error
 from rsr_cli.plugins.boundary import boundary, is_builtin
 from rsr_cli.plugins.completions import check_completion
@@ -52,7 +53,7 @@ class Watcher(Protocol):
     @property
     def tripped(self) -> bool: ...
 
-    def arrived(self, attempt: Attempt) -> None: ...
+    def arrived(self, attempt: Attempt, usage: Usage) -> None: ...
 
     def judged(self, attempt: Attempt, verdict: Verdict) -> None: ...
 
@@ -253,6 +254,10 @@ class Loop:
                 while (completion := await self._next(completions, opened.group.prompt, numbers)) is not None:
                     self._take(opened, place, completion)
                     arrived += 1
+        except asyncio.CancelledError:
+            if self.budget is not None:
+                self.budget.cancelled += len(numbers) - arrived
+            raise
         finally:
             del opened.asking[task]
         if not arrived:
@@ -281,9 +286,10 @@ class Loop:
         self.recorder.attempt(opened.shard, attempt)
         self._seconds += attempt.latency_s
         self._answers += 1
+        usage = usage_of(attempt, group.prompt.messages)
         if self.budget is not None:
-            self.budget.spend(attempt)
-        self.watcher.arrived(attempt)
+            self.budget.spend(usage)
+        self.watcher.arrived(attempt, usage)
 
     async def _judge(self, opened: OpenGroup, numbers: Sequence[int]) -> None:
         assert self.scorer is not None

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli.config.load import is_secret
-from rsr_cli.config.settings import Config, VerifierSettings
+from rsr_cli.config.settings import Config, Price, VerifierSettings
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.composite import Composite
 from rsr_cli.plugins.contracts import Judge, Verifier
 from rsr_cli.scoring.scorer import JudgeScorer, PoolScorer, Scorer, owed_numbers
 from rsr_cli.store.shards import combined
 from rsr_cli.types import Group, Prompt, Verdict
+from rsr_cli.verifiers.judging.calls import LlmOptions, money
+from rsr_cli.verifiers.judging.ledger import read_ledger
 
 
 class ConfiguredScorer:
@@ -22,7 +24,8 @@ class ConfiguredScorer:
 
     def __init__(self, config: Config, cache: Path | None = None) -> None:
         """`cache` is the folder in which judges keep what they were answered."""
-        self._scorer = _build(config.verifier, cache)
+        self._judges: list[LlmOptions] = []
+        self._scorer = _build(config.verifier, cache, self._judges)
         self._with_reference = wants_reference(config)
         self.compares = self._scorer.compares
 
@@ -32,6 +35,10 @@ class ConfiguredScorer:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._scorer.__aexit__(*exc)
+
+    def cost(self) -> float:
+        """What its judges were paid since it was made."""
+        return sum(judge.cost for judge in self._judges)
 
     def owed(self, group: Group, *, retry_unknown: bool = False) -> list[int]:
         return owed_numbers(group, self.compares, with_reference=self._with_reference, retry_unknown=retry_unknown)
@@ -144,6 +151,27 @@ def score_range(settings: VerifierSettings) -> tuple[float, float] | None:
     return min(low for low, _ in known), max(high for _, high in known)
 
 
+def judges_of(settings: VerifierSettings) -> list[LlmOptions]:
+    """The judges among the verifier and its members."""
+    made = [registry.build("verifier", item.type, item.options) for item in member_settings(settings).values()]
+    return [item for item in made if isinstance(item, LlmOptions)]
+
+
+def judge_prices(settings: VerifierSettings) -> Callable[[str], Price]:
+    """The price of a judge by the name of its model. One that is not in the config has the price of the only one there
+    is, else none."""
+    judges = judges_of(settings)
+    by_name = {judge.model: judge.price for judge in judges}
+    other = judges[0].price if len(judges) == 1 else Price()
+    return lambda model: by_name.get(model, other)
+
+
+def judge_cost(settings: VerifierSettings, cache: Path) -> float:
+    """What the judges of a work dir were paid in all its runs; `cache` is where they keep their answers."""
+    price = judge_prices(settings)
+    return sum(money(spent, price(model)) for model, spent in read_ledger(cache).items())
+
+
 def most_workers(settings: VerifierSettings) -> int:
     """The worker processes of the verifier, or of that member of an ensemble that has the most; one if not said."""
     return max(member.workers or 1 for member in member_settings(settings).values())
@@ -158,13 +186,15 @@ def compares(settings: VerifierSettings) -> bool:
     return bool(registry.build("verifier", settings.type, settings.options).compares)
 
 
-def _build(settings: VerifierSettings, cache: Path | None) -> Scorer:
+def _build(settings: VerifierSettings, cache: Path | None, judges: list[LlmOptions]) -> Scorer:
     if (composite := composite_of(settings)) is not None:
-        members = {name: _build(member, cache) for name, member in member_settings(settings).items()}
+        members = {name: _build(member, cache, judges) for name, member in member_settings(settings).items()}
         return CompositeScorer(composite, members)
     if runs_in_processes(settings):
         return PoolScorer(settings)
     judge: Judge = registry.build("verifier", settings.type, settings.options)
+    if isinstance(judge, LlmOptions):
+        judges.append(judge)
     if cache is not None:
         judge.cache_in(cache)
     return JudgeScorer(judge)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, Rules, next_move
+from rsr_cli.scoring.build import judge_prices, judges_of
 from rsr_cli.stages.rules import group_rules, stops_by_outcome, thresholds
 from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint, threshold_values
 from rsr_cli.store import shards
@@ -20,6 +21,8 @@ from rsr_cli.store.groups import read_groups
 from rsr_cli.store.ownership import keep_if_foreign
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group
+from rsr_cli.verifiers.judging.calls import money
+from rsr_cli.verifiers.judging.ledger import read_ledger
 
 _EXAMPLES_OF_A_KIND = 3
 
@@ -52,12 +55,30 @@ def analyze(session: Session) -> StageResult:
                     _keep_example(examples, example)
                 task.advance(len(found.prompts))
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
+        _add_judges(summary, config, work_dir)
         summary["scores"] |= dict(zip(("pass_threshold", "fail_threshold"), threshold_values(config), strict=True))
         session.write(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         session.write(report_path, render_report(summary, examples))
         record.shards_done = numbers
         result.counts = summary
     return result
+
+
+def _add_judges(summary: dict[str, Any], config: Config, work_dir: WorkDir) -> None:
+    """What the judges were paid for in all runs of the work dir, whatever became of their verdicts."""
+    spent = read_ledger(work_dir.cache)
+    summary["judge"] = None
+    if not spent:
+        return
+    price = judge_prices(config.verifier)
+    by_model = {name: asdict(item) | {"cost": round(money(item, price(name)), 6)} for name, item in spent.items()}
+    keys = next(iter(by_model.values()))
+    judge = {key: round(sum(item[key] for item in by_model.values()), 6) for key in keys}
+    summary["judge"] = judge | {"by_model": by_model}
+    if summary["judge"]["cost"]:
+        cost = summary["cost"] or {"prompt": 0.0, "completion": 0.0, "total": 0.0, "to_go_about": 0.0}
+        total = round(cost["total"] + summary["judge"]["cost"], 6)
+        summary["cost"] = cost | {"judge": summary["judge"]["cost"], "total": total}
 
 
 @dataclass(frozen=True)
@@ -88,7 +109,9 @@ def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
     inputs = [
         (shards.digest(work_dir.data(n)), work_dir.rollouts_digest(n), work_dir.scores_digest(n)) for n in numbers
     ]
-    settings = [config.sampling.model_dump(), config.sampler.price.model_dump()]
+    judges = {name: asdict(item) for name, item in read_ledger(work_dir.cache).items()}
+    prices = [judge.price.model_dump() for judge in judges_of(config.verifier)]
+    settings = [config.sampling.model_dump(), config.sampler.price.model_dump(), judges, prices]
     return fingerprint([__version__, inputs, settings, formatters_fingerprint(config)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -13,13 +13,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from rsr_cli.clients.estimates import Usage, usage_of
 from rsr_cli.config.settings import Config
 from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import Ending, OpenGroup
-from rsr_cli.scoring.build import ConfiguredScorer
+from rsr_cli.scoring.build import ConfiguredScorer, judge_cost
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task, significant
@@ -29,7 +30,7 @@ from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.state import StageState
-from rsr_cli.store.tally import tally, tally_journal, tally_tokens
+from rsr_cli.store.tally import tally, tally_journal
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Group, Verdict
 
@@ -54,6 +55,8 @@ class Drawing:
         self._done = session.state.stages["sample"].shards_done
         self._numbers = [n for n in numbers if n not in self._done or not is_closed(session.work_dir, n)]
         self._rules = group_rules(session.config)
+        self._scorer: ConfiguredScorer | None = None
+        self._judged_before = judge_cost(session.config.verifier, session.work_dir.cache)
         self._budget = self._what_is_left(numbers)
         passes, _ = thresholds(session.config)
         self._guards = guards(session, passes)
@@ -80,7 +83,8 @@ class Drawing:
         with ExitStack() as stack:
             self._task = stack.enter_context(self._session.progress.task("sample", sum(size.values())))
             self._task.done = self._task.before = sum(size[n] for n in self._all if n not in self._numbers)
-            scorer = ConfiguredScorer(config, self._session.work_dir.cache) if self._verifier is not None else None
+            cache = self._session.work_dir.cache
+            scorer = self._scorer = ConfiguredScorer(config, cache) if self._verifier is not None else None
             sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches))
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
@@ -88,6 +92,11 @@ class Drawing:
                 for shard, lines in self._recorder.close().items():
                     journal = self._session.work_dir.rollout_journal(shard)
                     inventory.note_journal(self._session.state, journal, lines)
+
+    @property
+    def cancelled(self) -> int:
+        """Attempts that were given up, in all runs; counted for a budget only."""
+        return self._budget.cancelled if self._budget is not None else 0
 
     @property
     def ended_in_open_shards(self) -> int:
@@ -171,14 +180,19 @@ class Drawing:
                 group.again = {n for n, attempt in group.attempts.items() if attempt.error is not None}
             yield group
 
-    def arrived(self, attempt: Attempt) -> None:
+    def arrived(self, attempt: Attempt, usage: Usage) -> None:
         counts = self.counts
         counts["attempts"] += 1
         counts["rollouts"] += attempt.valid
         counts["truncated"] += attempt.truncated
         counts["errors"] += attempt.error is not None
-        counts["prompt_tokens"] += attempt.prompt_tokens or 0
-        counts["completion_tokens"] += attempt.completion_tokens or 0
+        counts["prompt_tokens"] += usage.prompt
+        counts["completion_tokens"] += usage.completion
+        if usage.estimated and self._budget is not None and self._budget.estimated == 1:
+            self._session.progress.warn(
+                "the server tells no usage (token counts) with some answers: for the budget their tokens are "
+                "estimated, four characters each"
+            )
         if attempt.valid:
             self._drawn[attempt.id] += 1
             self._task.part += 1 / self._rules.max_rollouts
@@ -253,10 +267,7 @@ class Drawing:
         if sampling.token_budget is None and sampling.cost_budget is None:
             return None
         backends = [config.sampler.in_full(member) for member in config.sampler.members] or [config.sampler]
-        spent: Counter[str] = Counter()
-        for shard in numbers:
-            work_dir = self._session.work_dir
-            spent += tally_tokens(work_dir.rollout(shard), work_dir.rollout_journal(shard))
+        spent = spent_tokens(self._session.work_dir, numbers)
         return Budget(
             sampling.token_budget,
             sampling.cost_budget,
@@ -264,14 +275,23 @@ class Drawing:
             max_tokens=max(settings.max_tokens for settings in backends),
             spent_prompt=spent["prompt_tokens"],
             spent_completion=spent["completion_tokens"],
+            attempts=spent["attempts"],
+            cancelled=self._session.state.stages["sample"].counts.get("cancelled", 0),
+            other_cost=lambda: self._judged_before + self._judge_cost(),
         )
+
+    def _judge_cost(self) -> float:
+        """What the judges were paid in this run."""
+        return self._scorer.cost() if self._scorer is not None else 0.0
 
     def _tell(self) -> None:
         """Show what was drawn and spent by all runs, and what the rest may come to if it goes on like this."""
         task, now = self._task, self.counts
         names = ("attempts", "truncated", "errors", "prompt_tokens", "completion_tokens")
         total = {name: self._before[name] + now[name] for name in names}
+        judged = self._judge_cost()
         cost = money(self._session.config, total["prompt_tokens"], total["completion_tokens"])
+        cost += self._judged_before + judged
         seconds = max(1e-9, time.monotonic() - task.began)
         done = task.done + task.part - task.before
         left = max(0, (task.total or 0) - task.done - task.part) / done if done > 0 else None
@@ -280,7 +300,7 @@ class Drawing:
         details += [f"{total['truncated']:,} truncated"] if total["truncated"] else []
         details.append(f"{now['completion_tokens'] / seconds:,.0f} tokens/s")
         if cost:
-            to_go = money(self._session.config, now["prompt_tokens"], now["completion_tokens"])
+            to_go = money(self._session.config, now["prompt_tokens"], now["completion_tokens"]) + judged
             details.append(f"{significant(cost)} spent")
             details += [f"about {significant(left * to_go)} to go"] if left is not None else []
         else:
@@ -302,6 +322,32 @@ def guards(session: Session, passes: Callable[[float], bool], config: Config | N
     root = quote(str(session.work_dir.root))
     used = config or session.config
     return Guards(used, passes, root, session.progress.warn, lambda late: unscored_advice(used, root, late=late))
+
+
+def spent_tokens(work_dir: WorkDir, numbers: Iterable[int]) -> Counter[str]:
+    """What the attempts of these shards have cost, estimated where no server has counted; and how many they are."""
+    spent: Counter[str] = Counter()
+    for shard in numbers:
+        counts = tally(work_dir.rollout(shard)) + tally_journal(work_dir.rollout_journal(shard))
+        spent += _with_estimates(work_dir, shard, counts) if counts["without_usage"] else counts
+    return spent
+
+
+def spent_money(session: Session) -> float:
+    """What the work dir has cost, its judges too."""
+    spent = spent_tokens(session.work_dir, session.work_dir.shards())
+    drawn = money(session.config, spent["prompt_tokens"], spent["completion_tokens"])
+    return drawn + judge_cost(session.config.verifier, session.work_dir.cache)
+
+
+def _with_estimates(work_dir: WorkDir, shard: int, counts: Counter[str]) -> Counter[str]:
+    """The counts of a shard, its tokens with those estimated that no server has counted."""
+    tokens: Counter[str] = Counter()
+    for group in read_groups(work_dir, shard):
+        for attempt in group.attempts.values():
+            usage = usage_of(attempt, group.prompt.messages)
+            tokens.update(prompt_tokens=usage.prompt, completion_tokens=usage.completion)
+    return Counter({**counts, **tokens})
 
 
 @contextmanager

@@ -6,11 +6,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rsr_cli.clients.estimates import Usage, usage_of
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, next_move
 from rsr_cli.sampling.guards import requests_in_flight
 from rsr_cli.stages.drawing import money
 from rsr_cli.stages.rules import group_rules
+from rsr_cli.stages.session import build_sampler
 from rsr_cli.types import REFERENCE, Attempt, Group, Verdict
 
 _TIMES = 10
@@ -30,63 +32,78 @@ class Forecast:
     seconds: tuple[float, float]
 
 
-def forecast(config: Config, groups: Sequence[Group], prompts: int, seconds: float) -> Forecast:
-    """`groups` are those probed, `prompts` how many the input has, `seconds` what drawing the groups has taken."""
+def forecast(config: Config, groups: Sequence[Group], prompts: int, seconds: float, judged: float = 0.0) -> Forecast:
+    """`groups` are those probed, `prompts` how many the input has, `seconds` what drawing the groups has taken, and
+    `judged` what judging them has cost."""
     drawn = [attempt for group in groups for attempt in group.attempts.values()]
     played = _play(config, groups)
     scale = prompts / (_TIMES * len(groups))
-    prompt_tokens = scale * sum(attempt.prompt_tokens or 0 for attempt in played)
-    completion_tokens = scale * sum(attempt.completion_tokens or 0 for attempt in played)
-    share = _share_in_budget(config, prompt_tokens, completion_tokens)
+    prompt_tokens = scale * sum(usage.prompt for _, usage in played)
+    completion_tokens = scale * sum(usage.completion for _, usage in played)
+    verdicts = scale * sum(attempt.valid for attempt, _ in played)
+    judging = verdicts * judged / max(1, sum(attempt.valid for attempt in drawn))
+    share = _share_in_budget(config, prompt_tokens, completion_tokens, judging)
     attempts = share * scale * len(played)
     latency = sum(attempt.latency_s for attempt in drawn) / len(drawn)
     times = sorted((attempts * latency / requests_in_flight(config), attempts * seconds / len(drawn)))
+    cost = money(config, round(share * prompt_tokens), round(share * completion_tokens))
     return Forecast(
         prompts,
         round(attempts),
         round(share * prompt_tokens),
         round(share * completion_tokens),
-        money(config, round(share * prompt_tokens), round(share * completion_tokens)),
+        cost + share * judging,
         (times[0], times[1]),
     )
 
 
-def _share_in_budget(config: Config, prompt_tokens: float, completion_tokens: float) -> float:
+def _share_in_budget(config: Config, prompt_tokens: float, completion_tokens: float, judging: float) -> float:
     """How much of the run the budget lets through."""
     sampling, share = config.sampling, 1.0
     if sampling.token_budget is not None:
         share = min(share, sampling.token_budget / max(1.0, prompt_tokens + completion_tokens))
     if sampling.cost_budget is not None:
-        share = min(
-            share, sampling.cost_budget / max(1e-9, money(config, round(prompt_tokens), round(completion_tokens)))
-        )
+        cost = money(config, round(prompt_tokens), round(completion_tokens)) + judging
+        share = min(share, sampling.cost_budget / max(1e-9, cost))
     return share
 
 
-def _play(config: Config, groups: Sequence[Group]) -> list[Attempt]:
+def _play(config: Config, groups: Sequence[Group]) -> list[tuple[Attempt, Usage]]:
     """The attempts of runs over these prompts by the config's rules, each drawn from those that the probe has seen.
 
-    One draw in n + 1 is of any prompt, where a prompt has n: no prompt passes always or never for sure.
+    One draw in n + 1 is of any prompt, where a prompt has n: no prompt passes always or never for sure. The server
+    counts a prompt once for each request: for a draw that no outcome can make needless that is one request where the
+    sampler asks so, else each attempt is one.
     """
     rules, chance = group_rules(config), random.Random(0)
+    # A server that ignores n is asked for one answer at a time, and counts the prompt with each.
+    probed = [attempt for group in groups for attempt in group.attempts.values()]
+    counted_again = any(attempt.attempt and attempt.prompt_tokens != 0 for attempt in probed if attempt.error is None)
+    together = build_sampler(config).together and not counted_again
     everything = [_seen(group, attempt) for group in groups for attempt in group.attempts.values()]
-    played: list[Attempt] = []
+    played: list[tuple[Attempt, Usage]] = []
     for group in groups:
         own = [_seen(group, attempt) for attempt in group.attempts.values()]
+        prompt_tokens = max((usage_of(attempt, group.prompt.messages).prompt for attempt, _ in own), default=0)
         for _ in range(_TIMES):
             run = Group(group.prompt)
             if REFERENCE in group.verdicts:
                 run.verdicts[REFERENCE] = group.verdicts[REFERENCE]
             while isinstance(move := next_move(run, rules), Draw):
-                for number in move.attempts if rules.whole_steps else move.attempts[:1]:
+                # As in the loop: what may turn out needless is asked for one by one.
+                certain = rules.satisfied is None or rules.whole_steps or move.place.step == 0
+                for number in move.attempts if certain else move.attempts[:1]:
                     attempt, verdict = chance.choice(own if chance.randrange(len(own) + 1) else everything)
                     place = move.place
-                    run.attempts[number] = replace(
+                    drawn = replace(
                         attempt, id=group.prompt.id, attempt=number, step=place.step, step_size=place.step_size
                     )
+                    run.attempts[number] = drawn
                     if verdict is not None:
                         run.verdicts[number] = verdict
-            played += run.attempts.values()
+                    read_again = not (certain and together) or number == move.attempts[0]
+                    usage = usage_of(attempt, group.prompt.messages)
+                    played.append((drawn, usage._replace(prompt=prompt_tokens if read_again else 0)))
     return played
 
 

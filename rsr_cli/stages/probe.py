@@ -13,11 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from rsr_cli.clients.estimates import usage_of
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.config.settings import BATCH, Backend, Config, Guards, Limits, SamplerSettings, Shard
 from rsr_cli.errors import ConfigError, GuardStop
 from rsr_cli.formatters.messages import Seen
-from rsr_cli.scoring.build import verifier_fingerprint
+from rsr_cli.scoring.build import judge_cost, verifier_fingerprint
 from rsr_cli.stages.drawing import Drawing, money
 from rsr_cli.stages.findings import Finding, Light, findings
 from rsr_cli.stages.forecast import Forecast, forecast
@@ -92,9 +93,12 @@ def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *
         seconds = time.monotonic() - began
         score_shards(session, [0], verifier_fingerprint(config))
         groups = list(read_groups(session.work_dir, 0))
+        judged = judge_cost(config.verifier, session.work_dir.cache)
     passes, _ = thresholds(config)
     return Probe(
-        findings(config, groups, passes), forecast(config, groups, total, seconds), _spent(config, groups, seconds)
+        findings(config, groups, passes),
+        forecast(config, groups, total, seconds, judged),
+        _spent(config, groups, seconds, judged),
     )
 
 
@@ -173,9 +177,9 @@ def _write(work_dir: WorkDir, prompts: list[Prompt]) -> None:
             )
 
 
-def _spent(config: Config, groups: list[Group], seconds: float) -> Spent:
+def _spent(config: Config, groups: list[Group], seconds: float, judged: float) -> Spent:
     drawn = [attempt for group in groups for attempt in group.attempts.values()]
-    prompt_tokens = sum(attempt.prompt_tokens or 0 for attempt in drawn)
-    completion_tokens = sum(attempt.completion_tokens or 0 for attempt in drawn)
-    cost = money(config, prompt_tokens, completion_tokens)
+    usages = [usage_of(attempt, group.prompt.messages) for group in groups for attempt in group.attempts.values()]
+    prompt_tokens, completion_tokens = sum(usage.prompt for usage in usages), sum(usage.completion for usage in usages)
+    cost = money(config, prompt_tokens, completion_tokens) + judged
     return Spent(len(groups), len(drawn), prompt_tokens, completion_tokens, cost, round(max(seconds, 1e-3), 3))

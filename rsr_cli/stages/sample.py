@@ -136,6 +136,8 @@ def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
     reasons: Counter[str] = Counter()
     for shard in (n for n in work_dir.shards() if n in record.shards_done):
         reasons.update(record.by_shard.get(str(shard), {}).get("end_reasons", {}))
+    if drawing.cancelled:
+        numbers["cancelled"] = drawing.cancelled
     new = drawing.counts["attempts"]
     return {"prompts": prompts, **numbers, "end_reasons": dict(reasons), "new_attempts": new}
 

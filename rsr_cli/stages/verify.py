@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
@@ -15,10 +16,10 @@ import pyarrow.compute as pc
 
 from rsr_cli.config.settings import Config, Limits
 from rsr_cli.config.settings import Guards as GuardLimits
-from rsr_cli.errors import RsrError, first_error
+from rsr_cli.errors import GuardStop, RsrError, first_error
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verifier_fingerprint, with_workers
-from rsr_cli.stages.drawing import guards
+from rsr_cli.stages.drawing import guards, spent_money
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
@@ -29,8 +30,11 @@ from rsr_cli.store.groups import is_scored, read_rescored, score_mark
 from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Group, Prompt, Verdict
+from rsr_cli.verifiers.judging.ledger import read_ledger
 
 _OPEN_GROUPS = 512
+_OPEN_ON_A_BUDGET = 8
+"""What is under way is not known to cost anything yet."""
 _EXAMPLES = 10
 
 
@@ -127,7 +131,9 @@ def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_u
             session.progress.say(f"verify: {config.verifier.type} works from here, and not on the nodes of the cluster")
         with closing(Recorder(work_dir, verifier)) as recorder:
             guard = None if is_rule(config.verifier) else _guard(session)
-            scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard)
+            budget = config.sampling.cost_budget
+            limits = (0.0, math.inf) if budget is None or guard is None else (spent_money(session), budget)
+            scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard, *limits)
             run_interruptible(
                 scoring.score(ConfiguredScorer(config, work_dir.cache), numbers, changes),
                 lambda: session.progress.say(recorder.flushed("stopping: the verdicts so far are kept")),
@@ -177,6 +183,8 @@ class _Scoring:
     recorder: Recorder
     task: Task
     guards: Guards | None
+    spent_before: float = 0.0
+    cost_budget: float = math.inf
 
     async def score(self, scorer: ConfiguredScorer, numbers: Sequence[int], changes: Changes) -> None:
         """Score these shards; what has changed since the last scoring goes into `changes`."""
@@ -187,11 +195,17 @@ class _Scoring:
     async def _score_shard(self, scorer: ConfiguredScorer, shard: int) -> Changes:
         """Score what a shard owes and write its score shard; what has changed since the last scoring."""
         changes = Changes()
-        places = asyncio.Semaphore(_OPEN_GROUPS)
+        places = asyncio.Semaphore(_OPEN_GROUPS if self.cost_budget == math.inf else _OPEN_ON_A_BUDGET)
         groups = read_rescored(self.work_dir, shard, score_mark(self.work_dir, shard, self.verifier))
 
         async def score_group(group: Group, owed: list[int], before: dict[int, Verdict]) -> None:
             try:
+                if self.spent_before + scorer.cost() > self.cost_budget:
+                    raise GuardStop(
+                        f"sampling.cost_budget={self.cost_budget:g} is spent, {scorer.cost():g} of it here. "
+                        "The verdicts so far are kept",
+                        "rsr verify with a larger sampling.cost_budget goes on from there",
+                    )
                 verdicts = await scorer.score(group, owed)
             finally:
                 places.release()
@@ -249,9 +263,13 @@ def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
             drawn = batch.filter(pc.not_equal(batch["attempt"], REFERENCE))
             for item in pc.value_counts(drawn["status"]).to_pylist():
                 statuses[item["values"]] += item["counts"]
+    judged: Counter[str] = Counter()
+    for spent in read_ledger(session.work_dir.cache).values():
+        judged.update(judge_prompt_tokens=spent.prompt_tokens, judge_completion_tokens=spent.completion_tokens)
     return {
         "rollouts": statuses.total(),
         **{name: statuses[name] for name in ("scored", "no_answer", "timeout", "error")},
+        **judged,
     }
 
 

@@ -27,6 +27,8 @@ def tally(path: Location) -> Counter[str]:
             counts[name] += _sum(values)
         for name in _TOKENS:
             counts[name] += _sum(batch[name])
+        uncounted = pc.or_(*(pc.is_null(batch[name]) for name in _TOKENS))
+        counts["without_usage"] += _sum(pc.and_(uncounted, pc.invert(failed)))
     return counts
 
 
@@ -41,6 +43,7 @@ def tally_journal(path: Location) -> Counter[str]:
         counts["errors"] += failed
         for name in _TOKENS:
             counts[name] += row[name] or 0
+        counts["without_usage"] += not failed and any(row[name] is None for name in _TOKENS)
     return counts
 
 

@@ -29,6 +29,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.fold import Rules
@@ -112,7 +113,7 @@ class World:
     def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None:
         pass
 
-    def arrived(self, attempt: Attempt) -> None:
+    def arrived(self, attempt: Attempt, usage: Usage) -> None:
         pass
 
     def judged(self, attempt: Attempt, verdict: Verdict) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.fold import Rules
-from rsr_cli.types import Attempt
 
 
-def attempt(prompt: int | None, completion: int | None) -> Attempt:
-    return Attempt(
-        id="p", attempt=0, step=0, step_size=1, response="r", finish_reason="stop", model="m",
-        prompt_tokens=prompt, completion_tokens=completion,
-    )  # fmt: skip
+def usage(prompt: int, completion: int) -> Usage:
+    return Usage(prompt, completion, False)
 
 
 def test_before_anything_was_seen_every_attempt_is_reckoned_at_its_limit() -> None:
@@ -30,8 +27,8 @@ def test_one_is_drawn_where_anything_is_left() -> None:
 
 def test_afterwards_each_is_reckoned_at_the_longest_seen() -> None:
     budget = Budget(1000, None, (0.0, 0.0), max_tokens=300)
-    budget.spend(attempt(10, 90))
-    budget.spend(attempt(10, 40))
+    budget.spend(usage(10, 90))
+    budget.spend(usage(10, 40))
     assert budget.spent_tokens == 150
     assert budget.allows(8), "850 are left"
     assert not budget.allows(9)
@@ -39,7 +36,7 @@ def test_afterwards_each_is_reckoned_at_the_longest_seen() -> None:
 
 def test_money_counts_prompts_and_completions_at_their_own_prices() -> None:
     budget = Budget(None, 0.01, (1.0, 10.0), max_tokens=200)
-    budget.spend(attempt(1000, 200))
+    budget.spend(usage(1000, 200))
     assert budget.allows(2), "0.003 spent, and as much for each"
     assert not budget.allows(3)
 
@@ -61,7 +58,7 @@ def test_a_limit_is_passed_only_by_the_longest_answer_of_all(limit: int, prompt:
         before = budget.spent_tokens
         if not budget.allows(1):
             break
-        budget.spend(attempt(prompt, completion))
+        budget.spend(usage(prompt, completion))
         assert budget.spent_tokens <= limit or completion > longest
         assert before <= limit
         longest = max(longest, completion)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.errors import BackendUnavailable
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Rules
@@ -87,7 +88,7 @@ class World:
             ("verdict", f"{group.prompt.id}:{number}", verdict.score) for number, verdict in verdicts.items()
         ]
 
-    def arrived(self, attempt: Attempt) -> None:
+    def arrived(self, attempt: Attempt, usage: Usage) -> None:
         pass
 
     def judged(self, attempt: Attempt, verdict: Verdict) -> None:

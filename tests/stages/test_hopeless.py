@@ -186,7 +186,7 @@ def test_retries_are_not_advised_where_every_prompt_has_what_it_needs(
         return Reply("", "content_filter") if ask.k % 2 else Reply(f"So: \\boxed{{{int(ask.prompt.split()[2]) + 7}}}")
 
     model_server.scenario.reply = reply
-    model_server.scenario.fault = lambda number: "400" if number == 3 else None
+    model_server.scenario.fault = lambda number: "400-filtered" if number == 3 else None
     config = write_config(
         tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(8)), model_server.base_url,
         sampling={"seed": None, "step_size": 2, "max_steps": 9}, formatter=[{"type": "sft"}],

@@ -170,7 +170,7 @@ def test_run_with_probe_stops_on_red_and_writes_nothing(
     before = files(tmp_path)
     outcome = rsr("run", config, "-w", tmp_path / "w", "--probe", "--json")
     assert outcome.exit_code == 3
-    assert "the probe is red" in outcome.stderr and not outcome.stdout
+    assert "the probe is red" in outcome.stderr and list(json.loads(outcome.stdout)) == ["error"]
     assert files(tmp_path) == before and not (tmp_path / "w").exists()
     assert len(model_server.log) == 80
 

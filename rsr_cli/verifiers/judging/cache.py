@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rsr_cli.errors import WorkDirError
+from rsr_cli.verifiers.judging.ledger import FILE_NAME, Spent, open_ledger, pay
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "judge_calls.sqlite3"
 _PATIENCE_S = 30.0
 """How long to wait for another judge that writes to the same file."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, prompt TEXT NOT NULL, answer TEXT NOT NULL)"
@@ -35,6 +36,7 @@ class CallCache:
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute(_SCHEMA)
+            open_ledger(self._connection)
         except sqlite3.DatabaseError as error:
             self._connection.close()
             raise WorkDirError(
@@ -50,8 +52,16 @@ class CallCache:
         """Keeps an answer. A full disk is warned of and no reason to lose the verdict."""
         # A lone surrogate is no text for SQLite.
         text = prompt.encode("utf-8", "replace").decode()
+        row = (key, text, json.dumps(answer))
+        self._write(lambda: self._connection.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?)", row))
+
+    def pay(self, judge: str, spent: Spent) -> None:
+        """Keeps what an answer has cost, whether or not it could be read."""
+        self._write(lambda: pay(self._connection, judge, spent))
+
+    def _write(self, write: Callable[[], object]) -> None:
         try:
-            self._connection.execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?)", (key, text, json.dumps(answer)))
+            write()
         except sqlite3.Error as error:
             if not self._warned:
                 log.warning("the judge's answers can't be kept for another run: %s", error)

@@ -16,13 +16,15 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
 from rsr_cli.clients.answers import Answer
 from rsr_cli.clients.chat_completions import ChatSettings
+from rsr_cli.clients.estimates import tokens_in
 from rsr_cli.clients.failures import Failure
 from rsr_cli.clients.retry import RetryPolicy
-from rsr_cli.config.settings import Headers, Params, Settings, header_texts
+from rsr_cli.config.settings import Headers, Params, Price, Settings, header_texts
 from rsr_cli.errors import first_error
 from rsr_cli.verifiers.judging.cache import CallCache
 from rsr_cli.verifiers.judging.client import SchemaClient
 from rsr_cli.verifiers.judging.judgement import Unreadable
+from rsr_cli.verifiers.judging.ledger import Spent
 
 T = TypeVar("T")
 
@@ -71,7 +73,7 @@ class LlmOptions(Settings):
     """The options of every judge, its connection and its cache. An async context; `reply_schema` is what it answers."""
 
     no_verdict_change: ClassVar[frozenset[str]] = frozenset(
-        {"base_url", "api_key", "headers", "concurrent_requests", "timeout", "max_retries"}
+        {"base_url", "api_key", "headers", "concurrent_requests", "timeout", "max_retries", "price"}
     )
 
     model: str
@@ -95,11 +97,14 @@ class LlmOptions(Settings):
     """How often one request is sent again after a failure of the server."""
     extra_params: Params = Field(default_factory=dict)
     """Passed through to the server (reasoning_effort, top_k, chat_template_kwargs …)."""
+    price: Price = Price()
+    """Money per million tokens of the judge: it counts in the cost of the work dir, and in sampling.cost_budget."""
     json_schema: bool = True
     """Have the server hold the judge to a JSON schema. A refusal is found out; off for a server that does it badly."""
     reasks: int = Field(2, ge=0)
     """How often the judge is asked again after a reply that can't be read."""
 
+    _spent: Spent = PrivateAttr(default_factory=Spent)
     _retry_policy: RetryPolicy | None = PrivateAttr(None)
     _cache_directory: Path | None = PrivateAttr(None)
     _cache: CallCache | None = PrivateAttr(None)
@@ -121,6 +126,11 @@ class LlmOptions(Settings):
     @property
     def reply_schema(self) -> dict[str, Any]:
         raise NotImplementedError
+
+    @property
+    def cost(self) -> float:
+        """What this judge was paid since it was made."""
+        return money(self._spent, self.price)
 
     def cache_in(self, directory: Path) -> None:
         """Keep the judge's answers in a file there and take them from it. To be called before entering."""
@@ -175,6 +185,7 @@ class LlmOptions(Settings):
         while True:
             answer = await self._client.complete(message)
             call.bill.add(answer)
+            self._pay(message, answer)
             call.model = answer.model or self.model
             try:
                 text = _whole_text(answer)
@@ -187,6 +198,19 @@ class LlmOptions(Settings):
                 message = f"{prompt}\n\nYour last answer could not be used: {error}. Give the JSON object alone."
             else:
                 return text
+
+    def _pay(self, message: str, answer: Answer) -> None:
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        said = [text for choice in answer.choices for text in (choice.text, choice.reasoning)]
+        spent = Spent(
+            1,
+            tokens_in(message) if prompt is None else prompt,
+            tokens_in(*said) if completion is None else completion,
+            int(prompt is None or completion is None),
+        )
+        self._spent.add(spent)
+        if self._cache is not None:
+            self._cache.pay(self.model, spent)
 
     def _recall(self, call: Call[T], read: Callable[[str], T]) -> bool:
         """Fills in the call from the cache; False where there is no answer that can be read today."""
@@ -225,6 +249,11 @@ class LlmOptions(Settings):
     def _policy(self) -> RetryPolicy:
         patience = max(120.0, self.timeout)
         return self._retry_policy or RetryPolicy(max_retries=self.max_retries, outage_patience=patience)
+
+
+def money(spent: Spent, price: Price) -> float:
+    """The cost at prices per million tokens."""
+    return (spent.prompt_tokens * price.prompt + spent.completion_tokens * price.completion) / 1e6
 
 
 async def all_of(tasks: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

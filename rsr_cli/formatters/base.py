@@ -125,10 +125,13 @@ class ScoredFormatter(BaseModel, Formatter):
     def widest_pair(self, better: list[Candidate], worse: list[Candidate]) -> tuple[Candidate, Candidate] | None:
         """The pair that is written differently, with the widest margin; None where no pair has one."""
         texts = {id(item): self._written(item[0]) for item in (*better, *worse)}
+        # `better` has the best first and `worse` the worst, so the widest pair holds the first of one side: any other
+        # pair is no wider than the two that its members make with the firsts, one of which differs.
+        with_firsts = [(chosen, rejected) for chosen in better[:1] for rejected in worse]
+        with_firsts += [(chosen, rejected) for chosen in better[1:] for rejected in worse[:1]]
         pairs = [
             (chosen, rejected)
-            for chosen in better
-            for rejected in worse
+            for chosen, rejected in with_firsts
             if chosen[1] > rejected[1] and texts[id(chosen)] != texts[id(rejected)]
         ]
         return max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)

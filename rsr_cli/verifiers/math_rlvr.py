@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
-from rsr_cli.verifiers.answers import symbolic
-from rsr_cli.verifiers.answers.equality import Comparison
-from rsr_cli.verifiers.answers.evaluation import FLOAT_NOISE
-from rsr_cli.verifiers.answers.stated_answer import FoundAnswer, stated_answer
+from rsr_cli.verifiers.comparing import symbolic
+from rsr_cli.verifiers.comparing.equality import Comparison
+from rsr_cli.verifiers.comparing.evaluation import FLOAT_NOISE
+from rsr_cli.verifiers.reading.math_answer import read_answer, stated_answer
+from rsr_cli.verifiers.reading.math_phrases import Answer
 
 _NO_GOLD = "no gold answer in metadata.answer"
 MOST_SHOWN = 1_000
@@ -47,9 +48,12 @@ class MathRlvr(BaseModel, Verifier):
         if not golds:
             return Verdict.unknown("error", _NO_GOLD)
         reply = final_reply(response)
-        stated = stated_answer(reply) if reply else None
-        if stated is None:
+        decision = read_answer(reply) if reply else None
+        if decision is None or decision.value is None:
             return Verdict.no_answer()
+        stated = decision.value
+        if decision.either:
+            return Verdict(0.0, "scored", stated.readings[-1][:MOST_SHOWN], "the reply leaves two answers open")
         comparison = Comparison(self.accept_rounded, self.tolerance)
         refused: str | None = None
         for gold in golds:
@@ -69,7 +73,7 @@ class MathRlvr(BaseModel, Verifier):
 
 
 @lru_cache(maxsize=16_384)
-def _accepted(comparison: Comparison, stated: FoundAnswer, gold: str) -> str | None:
+def _accepted(comparison: Comparison, stated: Answer, gold: str) -> str | None:
     """The reading of the answer that equals the gold."""
     for reading in (*stated.readings, *([stated.together] if stated.together else [])):
         if comparison.equal(reading, gold):

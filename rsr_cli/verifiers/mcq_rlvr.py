@@ -11,12 +11,20 @@ from pydantic import BaseModel, ConfigDict
 from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
-from rsr_cli.verifiers.answers.boxed import last_boxes
-from rsr_cli.verifiers.answers.choice import stated_choice
+from rsr_cli.verifiers.reading.boxes import last_boxes
+from rsr_cli.verifiers.reading.choice_answer import read_choice
 
 LAST_LETTER = "J"
 """The last option there can be where `metadata.options` does not say."""
-_LETTERS = re.compile(r"[A-Z](?:[\s,;/&、，；和]*[A-Z])*")
+_LETTERS = re.compile(r"[A-Z](?:[\s,;/&|+、，；和]*[A-Z])*")
+_SEPARATE = re.compile(r"[a-zA-Z](?:[\s,;/&|+、，；和]+[a-zA-Z])*")
+_LIST = re.compile(r"\[\s*['\"]?\w+['\"]?(?:\s*,\s*['\"]?\w+['\"]?)*\s*\]")
+_GOLD_MARKUP = re.compile(r"\\(?:text|textbf|mathrm)\b|[(){}\[\]$.\\:*`\"']|\band\b")
+_GOLD_LABEL = re.compile(
+    r"\A\W*(?:the\s)?(?:correct\s|right\s|best\s|final\s)?(?:answers?|options?|choices?|letters?|正确答案|答案|选项)(?:\s(?:is|are))?"
+    r"[\s:：=]*(?:(?:options?|choices?|letters?)\s)?(?=\W*[A-Za-z](?![A-Za-z]{2}))",
+    re.IGNORECASE,
+)
 
 
 class McqRlvr(BaseModel, Verifier):
@@ -44,10 +52,11 @@ class McqRlvr(BaseModel, Verifier):
         reply = final_reply(response)
         if not reply:
             return Verdict.no_answer()
-        choice = stated_choice(reply, options, max(LAST_LETTER, *gold))
+        decision = read_choice(reply, options, max(LAST_LETTER, *gold))
+        choice = decision.value
         if choice is None or not choice.letters:
             return Verdict.no_answer("no option is chosen" if choice else None)
-        right = choice.letters == gold and not choice.either
+        right = choice.letters == gold and not choice.either and not decision.either
         return Verdict(float(right), "scored", choice.shown)
 
 
@@ -74,18 +83,27 @@ def _unlettered(text: str, index: int) -> str:
 
 
 def _gold_letters(answer: Any, options: Mapping[str, str]) -> frozenset[str]:
+    """The letters of a gold: B, (B), Option B, B. Paris, ac, A|C, ["A", "C"], the text of an option."""
     if answer is None:
         return frozenset()
     if isinstance(answer, list | tuple | set | frozenset):
         return frozenset().union(*(_gold_letters(item, options) for item in answer)) if answer else frozenset()
     text = str(answer).strip()
+    if text.startswith("[") and _LIST.fullmatch(text):
+        return _gold_letters([item.strip(" '\"") for item in text[1:-1].split(",")], options)
     if boxes := last_boxes(text):
         text = boxes[-1].content
-    bare = re.sub(r"\\(?:text|textbf|mathrm)\b|[(){}\[\]$.\\:]|\band\b", " ", text).strip()
-    if _LETTERS.fullmatch(bare.upper()) and (bare.isupper() or len(bare) == 1):
+    if len(text) > 1:
+        named = [letter for letter, option in options.items() if option.strip().casefold() == text.casefold()]
+        if named:
+            return frozenset(named[:1])
+    bare = _GOLD_MARKUP.sub(" ", _GOLD_LABEL.sub("", text)).strip(" ,;")
+    if _LETTERS.fullmatch(bare.upper()) and (bare.isupper() or _SEPARATE.fullmatch(bare) or _rising(bare)):
         return frozenset(letter for letter in bare.upper() if letter.isalpha() and letter.isascii())
-    named = [letter for letter, option in options.items() if option.strip().casefold() == text.casefold()]
-    if named:
-        return frozenset(named[:1])
-    lettered = re.match(r"\(?([A-Z])[.):]\s", text)
-    return frozenset(lettered[1]) if lettered else frozenset()
+    lettered = re.match(r"\(?([A-Za-z])\s?(?:[.):]|\s[-–])\s", _GOLD_LABEL.sub("", text).lstrip("*"))
+    return frozenset(lettered[1].upper()) if lettered else frozenset()
+
+
+def _rising(text: str) -> bool:
+    """Whether letters run together in the order of the alphabet, as "ac" does."""
+    return text.isalpha() and len(text) <= 6 and list(text) == sorted(set(text))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rsr_cli.verifiers.answers.symbolic import TooLargeError, equal
+from rsr_cli.verifiers.comparing.symbolic import TooLargeError, equal
 from rsr_cli.verifiers.math_rlvr import MathRlvr
 from rsr_cli.verifiers.mcq_rlvr import McqRlvr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsr_cli.verifiers.answers.equality import Comparison
+from rsr_cli.verifiers.comparing.equality import Comparison
 
 EQUAL = {
     "number": [

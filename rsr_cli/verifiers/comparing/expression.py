@@ -63,6 +63,17 @@ def parse(text: str) -> Node:
     return node
 
 
+def contains(node: Node, kinds: frozenset[str]) -> bool:
+    """Whether an operation of these kinds stands in a tree."""
+    waiting = [node]
+    while waiting:
+        kind, *parts = waiting.pop()
+        if kind in kinds:
+            return True
+        waiting.extend(part for part in parts if isinstance(part, tuple))
+    return False
+
+
 class _Reader:
     """Recursive descent over the tokens."""
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rsr_cli.verifiers.comparing.latex import normalise
+from rsr_cli.verifiers.comparing.quantities import read_duration
+from rsr_cli.verifiers.comparing.units import is_counted, measure
+
 SEGMENT = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 """A stretch of math; one of the groups holds it. A dollar sign before a digit closes none: $2 + $3 is money."""
 BOLD = re.compile(r"(?<![\w)*])\*\*([^*\n]{1,200})\*\*")
@@ -18,7 +22,8 @@ _COPULA = re.compile(r"\b(?:is|are)\b|为|是")
 _JOINED = re.compile(r"\b(?:and|or)\b|,\s|或|和|、")
 _CONSEQUENCE = re.compile(r"[,;]\s{1,3}(?:and\s)?(?:so|thus|hence|therefore|which means|meaning)\b")
 _ACTS = re.compile(
-    r"\b(?:will|would|must|needs?|can|could|should|has|have|had|makes?|takes?|costs?|spends?|pays?|gets?|gives?|earns?|"
+    r"\b(?:will|would|must|needs?|can|could|should|has|have|had|makes?|takes?|costs?|spends?|pays?|gets?|gives?"
+    r"|earns?|"
     r"contains?|requires?|there)\b"
 )
 _FILLER = re.compile(
@@ -28,6 +33,20 @@ _FILLER = re.compile(
 _VALUE = re.compile(r"[\d√π∞\\]")
 _WORD = re.compile(r"[^\W\d_]{2}|[一-鿿]")
 _BETWEEN = re.compile(r"(?<=[^\d\s][.!?])\s+(?=[A-Z\\$(*\"])|(?<=\d[.!])\s+(?=[A-Z])|\n|[。！？]")
+_ELSEWHERE_BEFORE = re.compile(
+    r"\b(?:than|steps?|chapter|page|section|equation|part|problem|question|case|note|figure|table|line|row \w+"
+    r"|same as"
+    r"|square of|cube of|multiples? of|factors? of|power of|root of|divisible by|divides|but|except|without|not"
+    r"|isn['’]t"
+    r"|aren['’]t|like|unlike|from|rather|instead of|over|before|after|until|since|version|level|grade|age)[\s\W]*$",
+    re.IGNORECASE,
+)
+"""What stands before a number that is spoken of and not stated."""
+_ELSEWHERE_AFTER = re.compile(
+    r"\s*(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|times (?:as|more|the|larger"
+    r"|bigger)) (?:\w+ )?than\s+\W{0,3}\d"
+    r"|(?:decimal places?|significant|or (?:more|less|fewer|so|above|below))\b)"
+)
 MOST_CHARACTERS = 1_000
 
 
@@ -36,8 +55,11 @@ def is_prose(text: str) -> bool:
     return bool(_WORD.search(re.sub(r"\\[a-zA-Z]+|\{[a-zA-Z]+\}", " ", SEGMENT.sub(" ", text[-MOST_CHARACTERS:]))))
 
 
-def stated_value(text: str) -> str | None:
-    """The number, math or bold text that the last sentence of `text` states; None where it states none or several."""
+def stated_value(text: str, *, strict: bool = False) -> str | None:
+    """The number, math or bold text that the last sentence of `text` states; None where it states none or several.
+
+    A `strict` reading leaves out numbers that are only spoken of: the square of 5, 2 more than 5, as in step 3.
+    """
     sentence = last_sentence(text)
     stated_so = [clause.end() for clause in _CONSEQUENCE.finditer(sentence) if _VALUE.search(sentence, clause.end())]
     sentence = sentence[stated_so[-1] :] if stated_so else sentence
@@ -53,6 +75,8 @@ def stated_value(text: str) -> str | None:
     if _VALUE.search(rest) and len(rest) < 80 and not is_prose(rest) and not SEGMENT.search(rest):
         return rest
     values = _values(sentence)
+    if strict:
+        values = [value for value in values if not spoken_of(sentence, value[0], value[1])]
     if not values:
         return None
     if len({value for _, _, value in values}) == 1:
@@ -68,9 +92,54 @@ def stated_value(text: str) -> str | None:
     return values[-1][2]
 
 
+def first_value(text: str) -> tuple[int, int, str] | None:
+    """The start, end and text of the first number or math of a text."""
+    values = _values(text[:MOST_CHARACTERS])
+    return values[0] if values else None
+
+
+_UNIT_WORDS = re.compile(
+    r"\s?(?:\\?[^\W\d_]+|°[CF]?|[%²³])(?:(?:\s?[/·]\s?|\s)[^\W\d_]+){0,2}(?:\s?\^\s?\{?-?\d\}?|[²³])?"
+)
+
+
+def with_unit(sentence: str, value: str) -> str:
+    """A number with the unit, or the rest of the duration, that stands behind it in its sentence."""
+    if not re.fullmatch(r"-?[\d.,]+", value):
+        return value
+    at = sentence.rfind(value)
+    if at < 0:
+        return value
+    end = at + len(value)
+    if (longer := _LASTING.match(sentence, at)) and longer.end() > end and read_duration(longer[0].strip(" .,")):
+        return longer[0].strip(" .,")
+    words = _UNIT_WORDS.match(sentence, end)
+    unit = words[0] if words else ""
+    while unit:
+        if measure(normalise(unit)) or (is_counted(unit) and " " not in unit.strip()):
+            return value + unit
+        unit = unit[: max(unit.rfind(" "), unit.rfind("/"), 0)].rstrip()
+    return value
+
+
+_LASTING = re.compile(
+    r"\d[\d.]{0,9}\s?[^\W\d_]{1,9}\.?,?\s(?:and\s)?\d[\d.]{0,9}\s?[^\W\d_]{1,9}(?:,?\s(?:and\s)?\d[\d.]{0,9}\s?[^\W\d_]{1,9})?"
+)
+
+
+def spoken_of(sentence: str, start: int, end: int) -> bool:
+    """Whether a number is only spoken of: than 5, step 3, 2 more."""
+    return bool(_ELSEWHERE_BEFORE.search(sentence, max(0, start - 30), start) or _ELSEWHERE_AFTER.match(sentence, end))
+
+
+def sentences(text: str) -> list[str]:
+    """The last sentences of a text, in order."""
+    return [part.strip() for part in _BETWEEN.split(text[-MOST_CHARACTERS:]) if part.strip()]
+
+
 def last_sentence(text: str) -> str:
     """The last sentence that holds a value, of the last ones; the last one where none does."""
-    parts = [part.strip() for part in _BETWEEN.split(text[-MOST_CHARACTERS:]) if part.strip()]
+    parts = sentences(text)
     return next((part for part in parts[:-4:-1] if re.search(r"\d|[$\\√½π]", part)), parts[-1] if parts else "")
 
 

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from rsr_cli.verifiers.answers.brackets import balanced, split_top
-from rsr_cli.verifiers.answers.expression import FUNCTIONS
-from rsr_cli.verifiers.answers.quantities import Quantity, read_number_words, read_quantity, without_unit
+from rsr_cli.verifiers.comparing.brackets import balanced, split_top
+from rsr_cli.verifiers.comparing.expression import FUNCTIONS
+from rsr_cli.verifiers.comparing.quantities import (
+    NO_UNIT,
+    Quantity,
+    read_chinese_number,
+    read_duration,
+    read_number_words,
+    read_quantity,
+    without_unit,
+)
 
 MOST_ITEMS = 200
 
@@ -24,9 +32,10 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A closed form, or whatever else has no other shape."""
+    """A closed form with its unit, or whatever else has no other shape."""
 
     text: str
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,13 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class Piecewise:
+    """Values and the conditions under which they hold."""
+
+    rows: tuple[tuple[Form, Form], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Equation:
     """`sides` in order; the last one may be no more than a rounding of the one before."""
 
@@ -83,7 +99,7 @@ class InBase:
     base: str
 
 
-Form = Number | Expression | Text | Items | Interval | Union | Matrix | Equation | InBase
+Form = Number | Expression | Text | Items | Interval | Union | Matrix | Piecewise | Equation | InBase
 
 _CLOSERS = (")", "]", "}")
 _RELATIONS = {"=", "<", ">", "\\le", "\\ge", "\\ne", "\\approx", "\\in", "\\equiv"}
@@ -95,7 +111,12 @@ _NAME = re.compile(
 )
 _BASE_WORDS = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9",
                "ten": "10", "sixteen": "16", "twelve": "12"}  # fmt: skip
-_BASE = re.compile(r"(-?\s*[0-9A-F][0-9A-F ]*)\s*_\s*(?:\{\s*(\w+)\s*\}|(\d+))")
+_BASE = re.compile(
+    r"\(?\s*(-?\s*[0-9A-F][0-9A-F ]*)\s*\)?\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\d+))"
+    r"|,?\s*\(?\s*(?:in\s+)?base[ -]?\s*(\w+)\s*\)?)"
+)
+_PREFIXED = re.compile(r"(-?)0([bxo])([0-9a-fA-F]+)")
+_PREFIX_BASES = {"b": "2", "x": "16", "o": "8"}
 _RATIO = re.compile(r"\d+(?:\.\d+)?(?:\s*(?::|to)\s*\d+(?:\.\d+)?){1,3}")
 _DAYTIME = re.compile(r"(\d{1,2}:\d{2})\s*(?:[aApP]\.?\s?[mM]\.?)")
 _CONDITION = re.compile(r"\s*[a-z]\s*(?:\\in\s*\\reals\s*)?(?:\||:)\s*")
@@ -144,20 +165,46 @@ def _read(text: str, depth: int) -> Form:
     if _CALCULATION.search(text):
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
     if base := _BASE.fullmatch(text):
-        name = base[2] or base[3]
+        name = base[2] or base[3] or base[4]
         return InBase(base[1].replace(" ", ""), _BASE_WORDS.get(name.lower(), name))
+    if prefixed := _PREFIXED.fullmatch(text):
+        return InBase(prefixed[1] + prefixed[3].upper(), _PREFIX_BASES[prefixed[2]])
     if (words := read_number_words(text)) is not None:
         return Number(text, Quantity(words))
-    for read in (_read_list, _read_union, _read_relation, _read_bracketed, _read_matrix):
+    if duration := read_duration(text):
+        return Number(text, duration)
+    if not text.isascii() and (chinese := read_chinese_number(text)):
+        return Number(text, chinese)
+    for read in (_read_piecewise, _read_list, _read_union, _read_relation, _read_bracketed, _read_matrix):
         form = read(text, depth)
         if form is not None:
             return form
     if len(signs := expand_signs(text)) > 1:
         return Items("list", tuple(_read(sign, depth + 1) for sign in signs))
     if not _is_prose(text):
-        return Expression(without_unit(text))
+        bare = without_unit(text)
+        return Expression(bare, text[len(bare) :].strip())
     measured = _WITH_UNIT.fullmatch(text)
-    return Expression(measured[1]) if measured and not _is_prose(measured[1]) else Text(text)
+    if measured and not _is_prose(measured[1]) and not NO_UNIT.search(measured[2]):
+        return Expression(measured[1], text[measured.end(1) :].strip())
+    return Text(text)
+
+
+def _read_piecewise(text: str, depth: int) -> Form | None:
+    if "\\begincases" not in text:
+        return None
+    at = text.index("\\begincases")
+    before = text[:at].strip()
+    if not text.endswith("\\endcases") or text.count("\\begincases") > 1 or (before and not before.endswith("=")):
+        return None
+    rows = []
+    for row in text[at:].removeprefix("\\begincases").removesuffix("\\endcases").split("\\newrow")[:MOST_ITEMS]:
+        if row.strip():
+            value, _, condition = row.partition("&")
+            condition = re.sub(r"^\s*,?\s*(?:if|when|for|as|where|provided)\b|\bif\b", " ", condition).strip(" ,.;")
+            condition = "otherwise" if condition in ("else", "elsewhere", "otherwise") else condition
+            rows.append((_read(value, depth + 1), _read(condition, depth + 1)))
+    return Piecewise(tuple(rows))
 
 
 def _is_prose(text: str) -> bool:
@@ -243,6 +290,8 @@ def _read_relation(text: str, depth: int) -> Form | None:
         return None
     if not sides[0] and found == ["="]:
         return _read(sides[1], depth + 1)
+    if not sides[0] and len(found) == 1 and found[0] in _FLIPPED:
+        sides[0] = "x"
     if not all(sides):
         return None
     if found == ["\\ne"] and is_name(sides[0]):

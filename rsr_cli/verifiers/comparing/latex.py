@@ -33,7 +33,8 @@ _SIZES = re.compile(
     r"|[lL]arge|LARGE|huge|Huge|small|normalsize)(?![a-zA-Z])"
 )
 _TEXT = re.compile(
-    r"\\(?:text|textbf|textit|textrm|texttt|textsf|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|bm|operatorname\*?"
+    r"\\(?:text|textbf|textit|textrm|texttt|textsf|textnormal|mbox|hbox|mathrm|mathbf|mathit|mathsf|bf|bm"
+    r"|operatorname\*?"
     r"|emph|underline)\s*\{([^{}]*)\}"
 )
 _RENAMED = {
@@ -45,9 +46,23 @@ _RENAMED = {
     "rightarrow": "to", "implies": "to", "Rightarrow": "to", "bmatrix": "matrix", "ldots": "dots", "cdots": "dots",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+)\s*")
-_MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[pbvBV]?matrix|array|smallmatrix)\}(?:\{[lcr| ]*\})?")
+_MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[pbB]?matrix|array|smallmatrix)\}(?:\{[lcr| ]*\})?")
 _OVER = re.compile(r"\{([^{}]{0,200})\\(over|choose) ([^{}]{0,200})\}")
-_ROWS = re.compile(r"\\(?:begin|end)\s*\{(?:cases|aligned|align\*?|gathered|split)\}")
+_ROWS = re.compile(r"\\(?:begin|end)\s*\{(?:[dr]?cases|aligned|align\*?|gathered|split)\}")
+_CASES = re.compile(r"\\(begin|end)\s*\{[dr]?cases\}")
+_SWITCH = re.compile(
+    r"\{\s*\\(?:rm|bf|it|sf|tt|cal)(?![a-zA-Z])\s*([^{}]*)\}|\\(?:rm|bf|it|sf|tt|cal)(?![a-zA-Z])(?!\s*\{)"
+)
+_SIUNITX = re.compile(
+    r"\\(?:qty|SI)\s*(?:\[[^\]]*\])?\{([^{}]*)\}\s*\{((?:[^{}]|\{[^{}]*\})*)\}|\\(num|ang|si|unit)\s*\{([^{}]*)\}"
+)
+_COMBINATIONS = re.compile(
+    r"(?<![A-Za-z\\])C\s*_\s*(?:\{([^{}]{1,20})\}|(\w))\s*\^\s*(?:\{([^{}]{1,20})\}|(\w))"
+    r"|(?<![A-Za-z\\])C\s*\^\s*(?:\{([^{}]{1,20})\}|(\w))\s*_\s*(?:\{([^{}]{1,20})\}|(\w))"
+    r"|(?<![A-Za-z\\])C\(\s*(\w{1,9})\s*,\s*(\w{1,9})\s*\)"
+    r"|(?:\{\}\s*)?_\s*\{?(\w{1,6})\}?\s*C\s*_\s*\{?(\w{1,6})\}?|(?<!\w)(\d{1,6})C(\d{1,6})(?!\w)"
+)
+_CHINESE_ROOT = re.compile(r"根号(?:下)?\s*(\d+(?:\.\d+)?|[a-zA-Z]|(?=[({]))")
 _COLOR = re.compile(r"\\(?:text)?color\s*\{\s*\w+\s*\}")
 _SEGMENT_NAME = re.compile(r"\\overline\s*\{\s*([A-Z]{2})\s*\}")
 _NEGATIVE = re.compile(r"\b(?:negative|minus)\s+(?=[\d\\$])", re.IGNORECASE)
@@ -85,10 +100,16 @@ def normalise(answer: str) -> str:
     text = text.replace("\\$", " USD ").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")
     text = _DOUBLED.sub(r"\\", text)
     text = text.replace("\\{", "\\lset ").replace("\\}", "\\rset ").replace("{,}", ",").replace("{:}", ":")
+    if "\\qty" in text or "\\SI" in text or "\\num" in text or "\\ang" in text or "\\si" in text or "\\unit" in text:
+        text = _SIUNITX.sub(_siunitx, text)
+    if "\\rm" in text or "\\bf" in text or "\\it" in text or "\\sf" in text or "\\tt" in text or "\\cal" in text:
+        text = _SWITCH.sub(lambda switch: f" {switch[1] or ''} ", text)
     text = _TIGHT_COMMA.sub(",", text)
     text = _SIZES.sub(" ", _SPACES.sub(" ", text.replace("\\\\", "\\newrow ")))
     text = _DELIMITERS.sub(" ", text)
     text = _unwrap_text(_COLOR.sub(" ", text))
+    if "cases" in text and "&" in text and not re.search(r"&\s*=", text):
+        text = _CASES.sub(lambda match: f"\\{match[1]}cases ", text)
     if _ROWS.search(text):
         text = _as_list(text)
     text = _MATRIX.sub(lambda match: f"\\{match[1]}matrix ", text)
@@ -98,6 +119,8 @@ def normalise(answer: str) -> str:
     for words, symbol in _WORDS:
         text = words.sub(symbol, text)
     text = _SEGMENT_NAME.sub(r"\1", _NEGATIVE.sub("-", text))
+    if "C" in text:
+        text = _COMBINATIONS.sub(_combinations, text)
     text = _SHORT_FRAC.sub(_short_frac, text)
     text = _SHORT_FRAC_END.sub(r"\\frac\1{\2}", text)
     text = _SHORT_ROOT.sub(r"\\sqrt{\1}", text)
@@ -115,7 +138,32 @@ def _plain_characters(text: str) -> str:
     text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(_SUBSCRIPTS[char] for char in run[0]) + "}", text)
     text = text.translate(_TABLE)
     text = "".join(_plain_character(char) for char in text) if not text.isascii() else text
-    return _UNICODE_ROOT.sub(lambda match: f"\\sqrt{{{match[1]}}}" if match[1] else "\\sqrt", text)
+    if "根号" in text:
+        text = _CHINESE_ROOT.sub(_root, text)
+    return _UNICODE_ROOT.sub(_root, text)
+
+
+def _root(match: re.Match[str]) -> str:
+    return f"\\sqrt{{{match[1]}}}" if match[1] else "\\sqrt"
+
+
+def _siunitx(match: re.Match[str]) -> str:
+    """\\qty{17}{cm} as a number with its unit."""
+    if match[3] in ("num",):
+        return match[4]
+    if match[3] == "ang":
+        return f"{match[4]}^\\circ "
+    number, unit = (match[1], match[2]) if match[1] is not None else ("", match[4])
+    unit = re.sub(r"\\per(?![a-z])", " / ", unit)
+    return f"{number} {re.sub(r'[a-z]+', lambda name: ' ' + name[0], unit.replace(chr(92), ' '))}"
+
+
+def _combinations(match: re.Match[str]) -> str:
+    """C_n^3, C(n,3) and _nC_3 as a binomial."""
+    parts = [part for part in match.groups() if part is not None]
+    swapped = match[5] is not None or match[6] is not None
+    top, bottom = (parts[1], parts[0]) if swapped else (parts[0], parts[1])
+    return f"\\binom{{{top}}}{{{bottom}}}"
 
 
 def _plain_character(char: str) -> str:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from rsr_cli.verifiers.answers.expression import Node
+from rsr_cli.verifiers.comparing.expression import Node, contains
 
 Value = Fraction | complex
 
@@ -31,19 +31,28 @@ class UnevaluableError(ArithmeticError):
     """The expression has no value at this point, or one too large to compute."""
 
 
-def agree(ours: Node, theirs: Node, tolerance: float) -> bool:
-    """Whether two expressions have the same value wherever both have one. Raises UnevaluableError where none has."""
+def agree(ours: Node, theirs: Node, tolerance: float, *, exact: bool = False) -> bool:
+    """Whether two expressions have the same value wherever both have one. Raises UnevaluableError where none has.
+
+    `exact` is for two without decimals: rational values are compared exactly, and of others a float is not the last
+    word.
+    """
     names = names_in(ours) | names_in(theirs)
+    whole = bool(names) and (contains(ours, _COUNTING) or contains(theirs, _COUNTING))
     compared = 0
     for number in range(POINTS if names else 1):
-        values = point(names, number)
+        values = point(names, number, whole=whole)
         try:
             left, right = evaluate(ours, values), evaluate(theirs, values)
         except UnevaluableError:
             continue
         if number >= POSITIVE_POINTS and not (_is_real(left) and _is_real(right)):
             continue  # a root or a logarithm of a negative number: which branch is meant is not said
-        if not close(left, right, tolerance):
+        rational = isinstance(left, Fraction) and isinstance(right, Fraction)
+        if exact and rational:
+            if left != right:
+                return False
+        elif not close(left, right, tolerance, tiny=exact) or (exact and not names and not precise_equal(ours, theirs)):
             return False
         compared += 1
     if not compared:
@@ -67,8 +76,17 @@ def proportional(ours: Node, theirs: Node) -> bool:
     return len(ratios) > 1 and all(close(ratio, ratios[0], FLOAT_NOISE) for ratio in ratios)
 
 
-def close(left: Value, right: Value, tolerance: float) -> bool:
-    """Equal up to a relative tolerance; two whole numbers are equal or not, unless the tolerance is a user's own."""
+def precise_equal(ours: Node, theirs: Node) -> bool:
+    from rsr_cli.verifiers.comparing import precise
+
+    return precise.equal(ours, theirs)
+
+
+def close(left: Value, right: Value, tolerance: float, *, tiny: bool = False) -> bool:
+    """Equal up to a relative tolerance; two whole numbers are equal or not, unless the tolerance is a user's own.
+
+    `tiny` values differ only relatively, as e^{-40} and e^{-50} do.
+    """
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         if left == right:
             return True
@@ -80,7 +98,14 @@ def close(left: Value, right: Value, tolerance: float) -> bool:
     except OverflowError:
         return False
     apart = abs(left - right)
-    return apart <= max(tolerance, FLOAT_NOISE) * max(abs(left), abs(right)) or apart < 1e-14
+    return apart <= max(tolerance, FLOAT_NOISE) * max(abs(left), abs(right)) or (
+        apart < 1e-14 and (not tiny or _rounding(left, right))
+    )
+
+
+def _rounding(left: complex, right: complex) -> bool:
+    """Whether one of two values near zero may be what is left of rounding: then their digits must be looked at."""
+    return min(abs(left), abs(right)) < 1e-14
 
 
 def _is_real(value: Value) -> bool:
@@ -100,11 +125,18 @@ def names_in(node: Node) -> frozenset[str]:
     return frozenset(names)
 
 
-def point(names: frozenset[str], number: int) -> dict[str, Value]:
+_COUNTING = frozenset(["factorial", "binomial"])
+"""Operations that have values at whole numbers only."""
+
+
+def point(names: frozenset[str], number: int, *, whole: bool = False) -> dict[str, Value]:
     """Values for the variables, other ones for each `number`: positive ones first, then of either sign."""
     result: dict[str, Value] = {}
     for name in names:
         noise = zlib.crc32(f"{name}#{number}".encode())
+        if whole:
+            result[name] = Fraction(noise % 11 + 8)
+            continue
         value = Fraction(noise % 97 + 11, 41)
         result[name] = -value if number >= POSITIVE_POINTS and noise >> 16 & 1 else value
     return result

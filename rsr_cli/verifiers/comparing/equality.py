@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
-from rsr_cli.verifiers.answers import symbolic
-from rsr_cli.verifiers.answers.answer_form import (
+from rsr_cli.verifiers.comparing import symbolic
+from rsr_cli.verifiers.comparing.answer_form import (
     Equation,
     Expression,
     Form,
@@ -18,14 +18,15 @@ from rsr_cli.verifiers.answers.answer_form import (
     Items,
     Matrix,
     Number,
+    Piecewise,
     Text,
     Union,
     as_list,
     is_name,
     read_form,
 )
-from rsr_cli.verifiers.answers.beside import pairs, same_time
-from rsr_cli.verifiers.answers.evaluation import (
+from rsr_cli.verifiers.comparing.beside import pairs, same_time
+from rsr_cli.verifiers.comparing.evaluation import (
     FLOAT_NOISE,
     UnevaluableError,
     agree,
@@ -34,10 +35,10 @@ from rsr_cli.verifiers.answers.evaluation import (
     names_in,
     proportional,
 )
-from rsr_cli.verifiers.answers.expression import Node, UnreadableError, parse
-from rsr_cli.verifiers.answers.latex import normalise, squeezed
-from rsr_cli.verifiers.answers.quantities import Quantity
-from rsr_cli.verifiers.answers.units import worth
+from rsr_cli.verifiers.comparing.expression import Node, UnreadableError, parse
+from rsr_cli.verifiers.comparing.latex import normalise, squeezed
+from rsr_cli.verifiers.comparing.quantities import Quantity
+from rsr_cli.verifiers.comparing.units import comparable, is_counted, measure
 
 _FILLERS = re.compile(r"^\s*(?:(?:on|in|at|by|the|an?|option|point|it is|there (?:is|are))\s+)+", re.IGNORECASE)
 
@@ -78,6 +79,8 @@ class Comparison:
                 return _digits(answer.text) == _digits(gold.digits)
             case InBase(), Number():
                 return _digits(answer.digits) == _digits(gold.text)
+            case Piecewise(), Piecewise():
+                return self._same_pieces(answer, gold)
             case Matrix(), Matrix():
                 return self._same_rows(answer, gold)
             case Matrix(), (Items() | Interval()):
@@ -120,10 +123,20 @@ class Comparison:
                 return self._same(read_form(answer.right), read_form(gold.right)) or self._same_relation(answer, gold)
             return self._same_relation(answer, gold) or self._same_chain(answer, gold)
         if isinstance(answer, Equation):
-            stated = answer.sides[-2:] if answer.approximate else answer.sides[-1:]
+            if not is_name(answer.sides[0]) and _is_words(answer.sides[0]):
+                return False
+            stated = answer.sides[-2:] if answer.approximate and self._near(*answer.sides[-2:]) else answer.sides[-1:]
             return any(self._same(read_form(side), gold) for side in stated)
         assert isinstance(gold, Equation)
         return is_name(gold.sides[0]) and self._same(answer, read_form(gold.right))
+
+    def _near(self, value: str, rounding: str) -> bool:
+        """Whether the one may be a rounding of the other, as far as both can be read."""
+        try:
+            left, right = evaluate(parse(value), {}), evaluate(parse(rounding), {})
+        except (UnreadableError, UnevaluableError, KeyError):
+            return True
+        return close(left, right, 0.05)
 
     def _same_chain(self, answer: Equation, gold: Equation) -> bool:
         """2^5 = 32 for x = 32: the last side counts where all before it are names or equal to it."""
@@ -146,11 +159,13 @@ class Comparison:
     def _same_quantity(self, answer: Quantity, gold: Quantity) -> bool:
         if answer.decimal_comma and gold.digits == 0:
             return False  # "2,6" for 26 or 2
-        ours_worth, theirs_worth = worth(answer.unit), worth(gold.unit)
-        if ours_worth and theirs_worth and ours_worth != theirs_worth:
+        ours_unit, theirs_unit = measure(answer.unit), measure(gold.unit)
+        if ours_unit and theirs_unit and ours_unit != theirs_unit:
             # Both say their unit: 5 km is 5000 m, and not 5 m. A unit that is left out is style.
-            scaled = answer.value * ours_worth[1], gold.value * theirs_worth[1]
-            return ours_worth[0] == theirs_worth[0] and close(*scaled, self.tolerance)
+            scaled = ours_unit.base(answer.value), theirs_unit.base(gold.value)
+            return comparable(ours_unit, theirs_unit) and close(*scaled, max(self.tolerance, _UNIT_NOISE))
+        if ours_unit is None and theirs_unit and is_counted(answer.unit):
+            return False  # 4000 bananas for 4000 ml
         if answer.percent and gold.percent:
             return self._same_number(answer, answer.value, gold, gold.value)
         return any(
@@ -166,7 +181,7 @@ class Comparison:
 
     def _rounds(self, answer: Quantity, ours: Fraction, theirs: Fraction) -> bool:
         """Whether the answer is the gold rounded to the digits it states, three significant ones at least."""
-        if answer.digits == 0 or len(str(abs(answer.value.numerator))) < 3:
+        if answer.digits == 0 or answer.significant < 3:
             return False
         return abs(ours - theirs) <= Fraction(1, 2 * 10**answer.digits)
 
@@ -183,17 +198,26 @@ class Comparison:
         ours, theirs = _parts(answer), _parts(gold)
         if isinstance(answer, Interval) and isinstance(gold, Items) and gold.kind == "set":
             return answer.ends == "()" and self._same_set(ours, theirs)
+        ours_named, theirs_named = _by_name(ours), _by_name(theirs)
+        if ours_named and _is_tuple(gold) and len(ours) > 1:
+            return self._same_by_name(ours_named, theirs)
         ordered = _ordered(answer) or _ordered(gold)
         if ordered and (_ordered(gold) or isinstance(gold, Interval)):
             pairs = len(ours) == len(theirs) and all(self._same(a, b) for a, b in zip(ours, theirs, strict=True))
             return pairs and "[" not in _ends(answer) + _ends(gold)
-        if (
-            (ours_named := _by_name(ours))
-            and (theirs_named := _by_name(theirs))
-            and ours_named.keys() == theirs_named.keys()
-        ):
+        if ours_named and theirs_named and ours_named.keys() == theirs_named.keys():
             return all(self._same(read_form(ours_named[name]), read_form(theirs_named[name])) for name in theirs_named)
+        if theirs_named and _is_tuple(answer):
+            return self._same_by_name(theirs_named, ours)
         return self._same_set(ours, theirs)
+
+    def _same_by_name(self, named: dict[str, str], values: Sequence[Form]) -> bool:
+        """x = 1, y = 2 and (1, 2): the values in the order of their names where all names are single letters."""
+        letters = all(len(name) == 1 for name in named)
+        texts = [named[name] for name in sorted(named)] if letters else list(named.values())
+        return len(texts) == len(values) and all(
+            self._same(read_form(text), value) for text, value in zip(texts, values, strict=True)
+        )
 
     def _same_set(self, answer: Sequence[Form], gold: Sequence[Form]) -> bool:
         left = self._distinct(answer)
@@ -214,6 +238,12 @@ class Comparison:
                 result.append(form)
         return result
 
+    def _same_pieces(self, answer: Piecewise, gold: Piecewise) -> bool:
+        """The same values under the same conditions, in any order."""
+        return len(answer.rows) == len(gold.rows) and all(
+            any(self._same(a, c) and self._same(b, d) for c, d in gold.rows) for a, b in answer.rows
+        )
+
     def _same_rows(self, answer: Matrix, gold: Matrix) -> bool:
         return [len(row) for row in answer.rows] == [len(row) for row in gold.rows] and all(
             self._same(a, b)
@@ -229,6 +259,12 @@ class Comparison:
         ours, theirs = _text_of(answer), _text_of(gold)
         if ours.isalpha() and ours.upper() == theirs.upper():
             return True
+        if _is_word(ours) and _is_word(theirs):
+            return False  # HT and TH are words, no products
+        ours_unit, theirs_unit = measure(_unit_of(answer)), measure(_unit_of(gold))
+        if ours_unit and theirs_unit and ours_unit != theirs_unit and not comparable(ours_unit, theirs_unit):
+            return False
+        scale = ours_unit.worth / theirs_unit.worth if ours_unit and theirs_unit else Fraction(1)
         if len(ours) == len(theirs) == 1 and ours.isalpha() and theirs.isalpha():
             return False
         if _is_infinite(ours) or _is_infinite(theirs):
@@ -236,10 +272,12 @@ class Comparison:
         if not isinstance(answer, Number | Expression) or not isinstance(gold, Number | Expression):
             return False
         both_percent = _is_percent(answer) and _is_percent(gold)
+        exact = self.tolerance <= FLOAT_NOISE and not (_DECIMAL.search(ours) or _DECIMAL.search(theirs))
         try:
             for left in _readings(answer):
                 for right in _readings(gold):
-                    if agree(parse(left), parse(right), self.tolerance):
+                    node = parse(left) if scale == 1 else ("product", parse(left), ("number", scale))
+                    if agree(node, parse(right), self.tolerance, exact=exact and scale == 1):
                         return True
                     if both_percent or self._rounds_to(answer, parse(right)):
                         return not both_percent
@@ -255,6 +293,29 @@ class Comparison:
         return value.imag == 0 and self._rounds(answer.quantity, answer.quantity.value, Fraction(value.real))
 
 
+_UNIT_NOISE = 1e-6
+"""Relative: what is lost in converting units whose worth is no short fraction."""
+_DECIMAL = re.compile(r"\d\.\d|(?<!\d)\.\d|\d\.(?!\d)|\\approx|\de[-+]?\d")
+_WORD = re.compile(r"[A-Z]{2,8}")
+
+
+def _is_word(text: str) -> bool:
+    return bool(_WORD.fullmatch(text))
+
+
+def _is_words(text: str) -> bool:
+    return not re.search(r"\d", text) and len(re.findall(r"(?<![\\a-zA-Z])[a-zA-Z]{2,}", text)) >= 4
+
+
+def _unit_of(form: Form) -> str:
+    match form:
+        case Number():
+            return form.quantity.unit
+        case Expression():
+            return form.unit
+    return ""
+
+
 def _digits(text: str) -> str:
     return re.sub(r"[\s,]", "", text)
 
@@ -262,7 +323,11 @@ def _digits(text: str) -> str:
 def _letters(text: str) -> str:
     text = _FILLERS.sub("", re.sub(r"\\[a-zA-Z]+", "", text))
     text = re.sub(r"\b([Ss]olution|[Rr]oot)s\b", r"\1", text)
-    return re.sub(r"[\W_]+", "", text.casefold())
+    return "".join(part.replace(",", "") if part[:1].isdigit() else part for part in _PIECES.findall(text.casefold()))
+
+
+_PIECES = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W_\d]+|[<>=≤≥]|[-+](?=\s?[\d.])|\d|(?<=\d)%|/(?=\d)")
+"""What counts of a text: words, numbers with their signs, relations."""
 
 
 def _text_of(form: Form) -> str:
@@ -326,6 +391,10 @@ def _vector(matrix: Matrix) -> Items:
 
 def _ordered(form: Items | Interval) -> bool:
     return isinstance(form, Interval) or form.kind in ("tuple", "ratio")
+
+
+def _is_tuple(form: Items | Interval) -> bool:
+    return _ordered(form) and "[" not in _ends(form)
 
 
 def _ends(form: Items | Interval) -> str:

@@ -6,17 +6,21 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rsr_cli.verifiers.comparing.units import comparable, measure
+
 _QUANTITY = re.compile(
-    r"(?P<sign>[-+]?)\s*(?:(?:USD|US|EUR|GBP|RMB|CNY|Rs\.?|[$€£¥₹])\s*)*(?P<sign2>[-+]?)\s*"
-    r"(?P<number>\d+(?:[., ]\d+)*\.?|\.\d+)"
+    r"(?P<sign>[-+]?)\s*(?P<money>(?:(?:USD|US|EUR|GBP|RMB|CNY|CHF|JPY|INR|Rs\.?|[$€£¥₹₽₩])\s*)*)(?P<sign2>[-+]?)\s*"
+    r"(?P<number>\d+(?:[., ']\d+)*\.?|\.\d+)"
     r"(?:\s*(?:\\times|\\cdot|\*|x|X)\s*10\s*\^\s*(?:\{\s*(?P<power>[-+]?\s*\d{1,4})\s*\}|(?P<power2>-?\d{1,4}))"
     r"|[eE](?P<power3>[-+]?\d{1,3})(?!\w))?"
     r"(?P<rest>.*)",
     re.DOTALL,
 )
 _THOUSANDS = re.compile(
-    r"[1-9]\d{0,2}(?P<mark>[, ])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?|[1-9]\d?(?:,\d\d)+,\d{3}(?:\.\d+)?"
+    r"[1-9]\d{0,2}(?P<mark>[, '])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?|[1-9]\d?(?:,\d\d)+,\d{3}(?:\.\d+)?"
 )
+_THOUSANDS_WITH_DOTS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+,\d+|[1-9]\d{0,2}(?:\.\d{3}){2,}")
+_THOUSANDS_WITH_SPACES = re.compile(r"[1-9]\d{0,2}(?: \d{3})+,\d+")
 _DECIMAL_COMMA = re.compile(r"\d+,\d+")
 _PERCENT = re.compile(r"\s*(?:%|percentage points?\b|percentage\b|percents?\b|per cent\b|pct\b\.?)\s*")
 _UNIT = re.compile(
@@ -34,6 +38,29 @@ _SHORT_UNITS = re.compile(
 )
 _UNIT_BEHIND = re.compile(
     r"(?:(?<=[\d})])|(?<=\\pi))\s+(?:mm|cm|dm|km|kg|mg|ml|mL|ft|in|Hz|mph)(?:\s*\^\s*\{?\s*[1-4]\s*\}?|[23])?\s*$"
+)
+NO_UNIT = re.compile(
+    r"\b(?:is|are|was|were|be|wrong|incorrect|correct|right|not|no|negative|positive|squared(?= ?$)|cubed"
+    r"|factorial|unless|if|when|except"
+    r"|than|but|plus|minus|less|fewer|times|divided|over|at most|at least|maybe|perhaps|possibly|because|since"
+    r"|approximately"
+    r"|false|true|invalid|choose|modulo|mod|base|root|double|halved?|and|or|otherwise|said|rejected|undefined"
+    r"|infinite)\b",
+    re.IGNORECASE,
+)
+"""Words that do something to a number or say something of it, so that they name no unit."""
+_DURATION = re.compile(
+    r"(?:(?P<first>\d+(?:\.\d+)?)\s*(?P<unit>[^\W\d_]+\.?)\s*(?:,|and|und|et|y|e"
+    r"|и)?\s*)(?P<more>(?:\d+(?:\.\d+)?\s*[^\W\d_]*\.?\s*(?:,|and)?\s*){1,3})"
+)
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([^\W\d_]*)")
+_CHINESE_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
+_CHINESE = re.compile(
+    r"(?P<negative>负)?(?P<number>[零〇一二三四五六七八九两十百千万亿]{1,20})(?P<rest>[^零〇一二三四五六七八九两十百千万亿\d]{0,8})"
+)
+_CHINESE_FRACTION = re.compile(
+    r"([零一二三四五六七八九两十百千万亿]{1,12})分之([零一二三四五六七八九两十百千万亿]{1,12})"
 )
 _MOST_UNIT = 60
 _MOST_DIGITS = 4_000
@@ -63,13 +90,15 @@ _SCALE_AFTER = re.compile(r"\s*(hundred|thousand|million|billion|trillion)\b\s*"
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number; `value` is what stands before the percent sign. `digits` counts the decimals it states."""
+    """A number; `value` is what stands before the percent sign. `digits` counts the decimals it states, `significant`
+    the digits after its leading zeros."""
 
     value: Fraction
     percent: bool = False
     unit: str = ""
     decimal_comma: bool = False
     digits: int = 0
+    significant: int = 0
 
     def values(self) -> tuple[Fraction, ...]:
         """What it may stand for: 28% is 0.28, and 28 to someone who leaves the sign out."""
@@ -84,7 +113,9 @@ def read_quantity(text: str) -> Quantity | None:
     number, decimal_comma = match["number"].rstrip("."), False
     if not number.replace(".", "", 1).isdigit():
         if _THOUSANDS.fullmatch(number):
-            number = number.replace(",", "").replace(" ", "")
+            number = number.replace(",", "").replace(" ", "").replace("'", "")
+        elif _THOUSANDS_WITH_DOTS.fullmatch(number) or _THOUSANDS_WITH_SPACES.fullmatch(number):
+            number = number.replace(".", "").replace(" ", "").replace(",", ".")
         elif _DECIMAL_COMMA.fullmatch(number):
             number, decimal_comma = number.replace(",", "."), True
         else:
@@ -102,9 +133,57 @@ def read_quantity(text: str) -> Quantity | None:
     percent = _PERCENT.match(rest)
     if percent:
         rest = rest[percent.end() :]
-    if rest.strip() and not _is_unit(rest):
+    unit = rest.strip()
+    if unit and not _is_unit(rest):
+        return read_duration(text)
+    if not unit and (money := match["money"].strip()):
+        unit = "$" if money in ("US", "US$", "USD") else money.split()[-1]
+    significant = len(number.replace(".", "").lstrip("0"))
+    return Quantity(value, percent is not None, unit, decimal_comma, len(number.partition(".")[2]), significant)
+
+
+def read_duration(text: str) -> Quantity | None:
+    """Two or more amounts of one dimension said together: 1 hour 30 minutes, 5 ft 3 in, 1h30."""
+    match = _DURATION.fullmatch(text.strip())
+    first = measure(match["unit"]) if match else None
+    if match is None or first is None:
         return None
-    return Quantity(value, percent is not None, rest.strip(), decimal_comma, len(number.partition(".")[2]))
+    total, last = Fraction(match["first"]) * first.worth, first.worth
+    for number, unit in _PART.findall(match["more"]):
+        part = measure(unit) if unit else None
+        if (unit and (part is None or not comparable(part, first))) or (not unit and last != 3600):
+            return None
+        last = part.worth if part else Fraction(60)
+        total += Fraction(number) * last
+    return Quantity(total / first.worth, unit=match["unit"])
+
+
+def read_chinese_number(text: str) -> Quantity | None:
+    """The value of 十二, 负三, 二分之一, with the unit behind it."""
+    if part := _CHINESE_FRACTION.fullmatch(text):
+        bottom, top = _chinese(part[1]), _chinese(part[2])
+        return Quantity(Fraction(top, bottom)) if bottom else None
+    match = _CHINESE.fullmatch(text)
+    if match is None:
+        return None
+    value = Fraction(_chinese(match["number"]))
+    return Quantity(-value if match["negative"] else value, unit=match["rest"].strip())
+
+
+def _chinese(number: str) -> int:
+    if not any(char in _CHINESE_SCALES for char in number):
+        return int("".join(str(_CHINESE_DIGITS[char]) for char in number))
+    total = section = digit = 0
+    for char in number:
+        if char in _CHINESE_DIGITS:
+            digit = _CHINESE_DIGITS[char]
+            continue
+        scale = _CHINESE_SCALES[char]
+        if scale >= 10**4:
+            total, section, digit = (total + section + digit) * scale, 0, 0
+        else:
+            section, digit = section + (digit or 1) * scale, 0
+    return total + section + digit
 
 
 def read_number_words(text: str) -> Fraction | None:
@@ -134,8 +213,12 @@ def without_unit(expression: str) -> str:
 
 
 def _is_unit(rest: str) -> bool:
-    if len(rest) > _MOST_UNIT:
+    if len(rest) > _MOST_UNIT or NO_UNIT.search(rest):
         return False
+    if re.fullmatch(
+        r"\s+[NJWVK]|\s+(?:Pa|mol|eV|MHz|GHz|kHz|kPa|kN|MW|kWh|rpm|rad|bar|atm|cal|kcal|GB|MB|KB|TB)\b", rest
+    ):
+        return True
     if _SHORT_UNITS.fullmatch(rest):
         return not re.fullmatch(r"[a-zA-Z]", rest)  # 5x is a product, 5 m a length
     return bool(_UNIT.fullmatch(rest)) and not _MATHS.search(rest)

@@ -9,9 +9,11 @@ _BOX = re.compile(r"\\(?:boxed|fbox|framebox)(?![a-zA-Z])\s*")
 _BRACE = re.compile(r"\\\\|\\[{}]|[{}]")
 _BARE = re.compile(r"\\[a-zA-Z]+|[^\s$\\{}]+")
 _CONNECTOR = re.compile(
-    r"(?:\s|\$+|\\[()\[\],;: ]|[,;&.]|\\(?:quad|qquad)|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or)\b|或|和|与|、|，)*"
+    r"(?:\s|\$+|\\[()\[\],;: ]|[,;&./|(]|\\(?:quad|qquad)|\\text\s*\{\s*(?:and|or)\s*\}|\b(?:and|or|maybe"
+    r"|perhaps|possibly)\b"
+    r"|或|和|与|、|，)*"
 )
-_OR = re.compile(r"\bor\b|或")
+_OR = re.compile(r"\bor\b|或|[/|]|\bmaybe\b|\bperhaps\b")
 MOST_BOXES = 64
 """Boxes looked at from the end; keeps 200,000 boxes that are never closed linear."""
 
@@ -75,8 +77,18 @@ def side_by_side(text: str, boxes: list[Box]) -> tuple[list[str], bool]:
     either = False
     for before, after in zip(boxes[-2::-1], boxes[:0:-1], strict=True):
         between = text[before.end : after.start]
-        if len(between) > 100 or not between.strip(" $\n\t") or not _CONNECTOR.fullmatch(between):
+        if len(between) > 100 or not _CONNECTOR.fullmatch(between):
             break
+        if "\n" in between and not between.strip(" $\n\t"):
+            break  # two lines with a box each: the answer said again, or another one
         either = either or bool(_OR.search(between))
         contents.insert(0, before.content.strip())
     return list(dict.fromkeys(contents)), either
+
+
+def unclosed_box(text: str) -> bool:
+    """Whether the last box is cut off before it closes."""
+    openings = _openings(text, 1)
+    if not openings or not text.startswith("{", openings[0].end()):
+        return False
+    return _close(text, openings[0]) is None

@@ -1,4 +1,4 @@
-"""The commands that look: status, show, config."""
+"""The commands that look: show, check, config."""
 
 from __future__ import annotations
 
@@ -6,28 +6,16 @@ from typing import Annotated
 
 import typer
 
-from rsr_cli.cli.options import Arguments, ConfigOption, Json, WorkDirArgument, WorkDirOption, split_arguments
+from rsr_cli.cli.options import (
+    Arguments,
+    ConfigOption,
+    Json,
+    WorkDirArgument,
+    WorkDirOption,
+    required_work_dir,
+    split_arguments,
+)
 from rsr_cli.cli.terminal import guarded, print_json
-from rsr_cli.store.locations import Location
-
-
-@guarded
-def status(
-    directory: WorkDirArgument = None,
-    work_dir: WorkDirOption = None,
-    json: Json = False,
-) -> None:
-    """What each stage of a work dir has done."""
-    from rsr_cli.cli.tables import print_status
-
-    target = _work_dir(work_dir or directory)
-    state, numbers = target.load_state(), target.shards()
-    open_shards = len(target.open_shards())
-    if not target.has_writer():
-        for record in state.stages.values():
-            # Its process is gone without a word: killed, or the machine went down.
-            record.status = "stopped" if record.status == "running" else record.status
-    print_status(target, state, open_shards, len(numbers), as_json=json)
 
 
 @guarded
@@ -72,7 +60,7 @@ def show(
     """Read prompts, attempts and verdicts."""
     from rsr_cli.cli.show import Filter, show_groups
 
-    target = _work_dir(work_dir or directory)
+    target = required_work_dir(work_dir or directory)
     wanted = Filter(id, passed, failed, status, truncated, errors)
     show_groups(target, wanted, limit=limit, full=full, as_json=json)
 
@@ -103,17 +91,6 @@ def config(
         typer.echo(loaded.to_yaml(), nl=False)
 
 
-def _work_dir(path: Location | None):  # type: ignore[no-untyped-def]
-    from rsr_cli.errors import InputError
-    from rsr_cli.store.work_dir import WorkDir
-
-    if path is None:
-        raise InputError("no work dir is given", "name it with --work-dir (-w)")
-    target = WorkDir(path)
-    target.load_state()
-    return target
-
-
 def add_commands(app: typer.Typer) -> None:
-    for command in (status, check, show, config):
+    for command in (show, check, config):
         app.command()(command)

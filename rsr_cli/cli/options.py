@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rsr_cli.errors import ConfigError
-from rsr_cli.store.locations import locate
+from rsr_cli.store.locations import Location, locate
+
+if TYPE_CHECKING:
+    from rsr_cli.store.work_dir import WorkDir
 
 # Typer knows no union types: what is a path here may be a Remote, and is handed on as a Location.
 WorkDirOption = Annotated[
@@ -63,3 +66,15 @@ def split_arguments(arguments: list[str] | None, config: Path | None) -> tuple[P
 def with_limit(arguments: list[str] | None, limit: int | None) -> list[str] | None:
     """The arguments, with `--limit` as the override that it is."""
     return arguments if limit is None else [*(arguments or []), f"data.limit={limit}"]
+
+
+def required_work_dir(path: Location | None) -> WorkDir:
+    """The work dir that a command is given; an error where it is none, or none is given."""
+    from rsr_cli.errors import InputError
+    from rsr_cli.store.work_dir import WorkDir
+
+    if path is None:
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    target = WorkDir(path)
+    target.load_state()
+    return target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,9 +11,8 @@ from rich.table import Table
 from rsr_cli.cli.terminal import Output, described, print_json
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.errors import RsrError, printable
-from rsr_cli.stages.progress import duration
+from rsr_cli.stages.progress import duration, significant
 from rsr_cli.stages.session import StageResult
-from rsr_cli.store.state import State
 from rsr_cli.store.work_dir import WorkDir
 
 if TYPE_CHECKING:
@@ -31,10 +29,10 @@ def print_results(
         print_json({"work_dir": str(work_dir.root), "stages": stages, **error})
         return
     console = Output()
-    table = _table("stage", "", "result")
+    table = stage_table("stage", "", "result")
     for item in results:
         status = "up to date" if item.skipped else "waits" if item.postponed else "done"
-        table.add_row(item.stage, status, _told(item))
+        table.add_row(item.stage, status, told_counts(item.stage, item.counts))
     _print_table(console, table)
     for item in results:
         for note in item.notes:
@@ -54,7 +52,7 @@ def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) ->
         return
     console = Output()
     console.print(escape(loaded.to_yaml()), soft_wrap=True)
-    table = _table("the most that this run can take", "")
+    table = stage_table("the most that this run can take", "")
     for name, value in spend.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
     _print_table(console, table)
@@ -66,17 +64,17 @@ def print_probe(report: Probe, *, as_json: bool) -> None:
         print_json({"probe": report.as_dict()})
         return
     console = Output()
-    table = _table("probe", "", "seen")
+    table = stage_table("probe", "", "seen")
     for item in report.findings:
         table.add_row(item.name, f"[{item.light}]{item.light}[/]", escape(printable(item.told)))
     ahead, spent = report.forecast, report.spent
     table.add_row(
         "full run", "", "about " + _taken(ahead.prompts, ahead.attempts, ahead.prompt_tokens, ahead.completion_tokens)
     )
-    table.add_row("", "", _span(*ahead.seconds) + (f" · cost {ahead.cost:,.4f}" if ahead.cost else ""))
+    table.add_row("", "", _span(*ahead.seconds) + (f" · cost {significant(ahead.cost)}" if ahead.cost else ""))
     table.add_row("this probe", "", _taken(spent.prompts, spent.attempts, spent.prompt_tokens, spent.completion_tokens))
     rate = f"{spent.attempts / spent.seconds:,.1f} attempts/s · {spent.completion_tokens / spent.seconds:,.0f} tokens/s"
-    cost = f" · cost {spent.cost:,.4f}" if spent.cost else ""
+    cost = f" · cost {significant(spent.cost)}" if spent.cost else ""
     table.add_row("", "", f"{duration(spent.seconds)} · {rate}{cost} · nothing of it is kept")
     _print_table(console, table)
     for item in report.findings:
@@ -94,27 +92,11 @@ def _span(least: float, most: float) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def print_status(work_dir: WorkDir, state: State, open_shards: int, shards: int, *, as_json: bool) -> None:
-    if as_json:
-        stages = {name: vars(record) for name, record in state.stages.items()}
-        print_json({"work_dir": str(work_dir.root), "shards": shards, "open_shards": open_shards, "stages": stages})
-        return
-    console = Output()
-    table = _table("stage", "status", "shards", "seconds", "result")
-    for name, record in state.stages.items():
-        seconds = "" if record.seconds is None else f"{record.seconds:,.1f}"
-        done = f"{len(record.shards_done)}/{shards}" if record.shards_done else ""
-        told = _told(StageResult(name, counts=record.counts)) if record.counts else ""
-        table.add_row(name, record.status, done, seconds, told)
-    _print_table(console, table)
-    if open_shards:
-        console.print(f"{open_shards} shards are open: rsr resume -w {escape(quote(str(work_dir.root)))} goes on")
-
-
-def _told(item: StageResult) -> str:
+def told_counts(stage: str, counts: dict[str, Any]) -> str:
     """The counts of a stage in one line."""
-    counts = item.counts
-    if item.stage == "analyze" and "pass_rate" in counts:
+    if not counts:
+        return ""
+    if stage == "analyze" and "pass_rate" in counts:
         rates, attempts = counts["pass_rate"], counts["attempts"]
         parts = [
             f"{counts['prompts']['with_a_pass']}/{counts['prompts']['total']} prompts with a pass",
@@ -123,9 +105,9 @@ def _told(item: StageResult) -> str:
             f"{counts['early_stop']['attempts_saved']:,} attempts saved by early stop",
         ]
         if counts["cost"]:
-            parts.append(f"cost {counts['cost']['total']:.2f}")
+            parts.append(f"cost {significant(counts['cost']['total'])}")
         return " · ".join(parts)
-    if item.stage == "format":
+    if stage == "format":
         return " · ".join(f"{name}: {count:,} rows" for name, count in counts.get("rows", {}).items())
     hidden = {"changes", "examples", "end_reasons"}
     parts = [
@@ -159,14 +141,18 @@ def _written(work_dir: WorkDir, results: list[StageResult]) -> list[str]:
 
 
 def _print_table(console: Console, table: Table) -> None:
+    for line in lines_of(console, table):
+        print(line)
+
+
+def lines_of(console: Console, table: Table) -> list[str]:
     """Without the spaces that would fill its last column; folded to the width of a terminal only."""
     with console.capture() as capture:
         console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def _table(*columns: str) -> Table:
+def stage_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, no_wrap=index == 0, overflow="fold")

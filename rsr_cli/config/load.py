@@ -53,9 +53,11 @@ class ConfigFile(Protocol):
     def read_text(self, encoding: str) -> str: ...
 
 
-def load_config(path: ConfigFile | None, overrides: Sequence[str] = (), *, saved: bool = False) -> LoadedConfig:
+def load_config(
+    path: ConfigFile | None, overrides: Sequence[str] = (), *, saved: bool = False, only_looks: bool = False
+) -> LoadedConfig:
     """The settings in `path` (the defaults without one) with the overrides applied; `saved` is the config of a work
-    dir, whose relative paths are relative to it.
+    dir, whose relative paths are relative to it. Who `only_looks` needs no keys: variables that are not set are empty.
 
     Raises ConfigError that lists everything that is wrong, each with its file, line and key.
     """
@@ -70,6 +72,7 @@ def load_config(path: ConfigFile | None, overrides: Sequence[str] = (), *, saved
     hint = None if path else "name a config file, or let rsr init write one"
     written = tree
     tree, problems = _expand(tree, origin)
+    problems = {} if only_looks else problems
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
     beside = path.parent if isinstance(path, Path) else Path()
     tree, found = locate_files(tree, lambda key: saved and not origin.is_override(key), beside)

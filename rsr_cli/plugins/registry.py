@@ -154,6 +154,13 @@ def code_digest(kind: Kind, name: str) -> str:
 
 
 def file_digest(path: Path) -> str:
+    """Return a digest of what is in a file; it is read again when the file has changed."""
+    found = path.stat()
+    return _file_digest(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _file_digest(path: Path, stamp: tuple[int, ...]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

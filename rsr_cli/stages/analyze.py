@@ -14,8 +14,9 @@ from rsr_cli.analysis.stats import Statistics
 from rsr_cli.config.settings import Config
 from rsr_cli.sampling.fold import Draw, Rules, next_move
 from rsr_cli.scoring.build import judge_prices, judges_of
+from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.rules import group_rules, stops_by_outcome, thresholds
-from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint, threshold_values
+from rsr_cli.stages.session import Session, StageResult, formatters_fingerprint, threshold_values
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.ownership import keep_if_foreign
@@ -36,7 +37,7 @@ def analyze(session: Session) -> StageResult:
     mark = analyze_fingerprint(session, numbers)
     paths = [work_dir.summary / name for name in ("stats.json", "prompts.parquet", "report.html")]
     if session.is_done("analyze", mark) and all(path.exists() for path in paths):
-        return StageResult("analyze", skipped=True, counts=record.counts)
+        return session.up_to_date("analyze")
     stats_path, prompts_path, report_path = paths
     statistics = _statistics(config)
     examples: list[Example] = []

@@ -17,13 +17,13 @@ from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.boundary import boundary
 from rsr_cli.scoring.build import verifier_fingerprint
+from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.session import (
     Session,
     StageResult,
     build_filtering,
     build_formatters,
     filters_identity,
-    fingerprint,
 )
 from rsr_cli.stages.training_files import (
     INPUT_KEY,
@@ -62,7 +62,7 @@ def format_(session: Session) -> StageResult:
     ]
     gone = left_over(session)
     if not todo and not gone and record.status == "done":
-        return StageResult("format", skipped=True, counts=record.counts)
+        return session.up_to_date("format")
     _warn_of_unknown(session, numbers)
     with session.running("format", fingerprint(marks)) as result:
         for name in todo:

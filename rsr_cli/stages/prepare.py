@@ -15,10 +15,11 @@ from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
+from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.placing import place_prompts
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
-from rsr_cli.stages.session import Session, StageResult, fingerprint
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.files import install, remove
@@ -66,7 +67,7 @@ def prepare(session: Session) -> StageResult:
     if session.is_done("prepare", mark) and (missing := sorted(set(range(expected)) - set(numbers))):
         session.progress.warn(f"{session.work_dir.data(missing[0])} is missing: data/ is made again from the input")
     elif session.is_done("prepare", mark) and len(numbers) == expected:
-        return StageResult("prepare", skipped=True, counts=session.state.stages["prepare"].counts)
+        return session.up_to_date("prepare")
     began = time.monotonic()
     counts = Counts()
     try:

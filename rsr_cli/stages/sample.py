@@ -14,8 +14,9 @@ from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed, money
 from rsr_cli.stages.hopeless import refuse_hopeless
+from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.rules import group_rules
-from rsr_cli.stages.session import Session, StageResult, fingerprint, formatters_fingerprint
+from rsr_cli.stages.session import Session, StageResult, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
 from rsr_cli.store import inventory, shards
@@ -53,7 +54,9 @@ def sample(
         and not lost
         and all(is_closed(work_dir, n) for n in numbers)
     ):
-        return StageResult("sample", skipped=True, counts=record.counts | {"new_attempts": 0})
+        result = session.up_to_date("sample")
+        result.counts = result.counts | {"new_attempts": 0}
+        return result
     identity = _identity(config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
     verifier = _verifier(config)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +24,7 @@ from rsr_cli.plugins.contracts import Formatter, Sampler
 from rsr_cli.plugins.filtering import Filtering
 from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import member_settings
+from rsr_cli.stages.parts import fingerprint, parts
 from rsr_cli.stages.progress import Progress
 from rsr_cli.store import inventory
 from rsr_cli.store.files import set_aside
@@ -107,7 +106,7 @@ class Session:
         self.progress.log_to(self.work_dir.logs)
 
     @contextmanager
-    def running(self, stage: str, fingerprint: str, began: float | None = None) -> Iterator[StageResult]:
+    def running(self, stage: str, mark: str, began: float | None = None) -> Iterator[StageResult]:
         """Mark the stage as running, then as done with its counts, or as stopped or failed.
 
         What the stage may refuse it refuses before: from here on the config is saved. `began` is the monotonic time
@@ -116,7 +115,8 @@ class Session:
         self.save_config()
         self.progress.log(f"rsr {__version__} {self.command}: {stage} begins")
         record = self.state.stages[stage]
-        record.status, record.started, record.finished, record.fingerprint = "running", now(), None, fingerprint
+        record.status, record.started, record.finished, record.fingerprint = "running", now(), None, mark
+        record.parts = parts(stage, self.config, self.work_dir)
         self.save_state()
         began = time.monotonic() if began is None else began
         result = StageResult(stage)
@@ -147,6 +147,14 @@ class Session:
                 yield from local.over_shards(work, of_shards, rows)
         finally:
             self.work_dir.look_again()
+
+    def up_to_date(self, stage: str) -> StageResult:
+        """Return the result of a stage that has nothing to do; what it depends on is then as it should be."""
+        record, present = self.state.stages[stage], parts(stage, self.config, self.work_dir)
+        if record.parts != present:
+            record.parts = present
+            self.save_state()
+        return StageResult(stage, skipped=True, counts=record.counts)
 
     def is_done(self, stage: str, fingerprint: str) -> bool:
         record = self.state.stages[stage]
@@ -387,9 +395,3 @@ def filters_identity(config: Config) -> list[list[Any]]:
         [registry.identity(item.type), item.options, registry.code_digest("filter", item.type)]
         for item in config.filters
     ]
-
-
-def fingerprint(value: Any) -> str:
-    """A digest of plain data."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

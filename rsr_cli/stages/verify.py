@@ -22,9 +22,10 @@ from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verif
 from rsr_cli.stages.drawing import guards, spent_money
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
+from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rules import thresholds
-from rsr_cli.stages.session import Session, StageResult, fingerprint
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import is_scored, read_rescored, score_mark
 from rsr_cli.store.recorder import Recorder
@@ -88,7 +89,7 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
     record = session.state.stages["verify"]
     mark = fingerprint([verifier, [session.work_dir.rollouts_digest(shard) for shard in numbers]])
     if not todo and session.is_done("verify", mark):
-        return StageResult("verify", skipped=True, counts=record.counts)
+        return session.up_to_date("verify")
     with session.running("verify", mark) as result:
         # Where nothing is to do, sample has scored all on its way, to stop early: only the counts are told.
         changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown) if todo else Changes()

@@ -37,6 +37,8 @@ class StageState:
     counts: dict[str, Any] = field(default_factory=dict)
     by_shard: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The counts of each shard that sample closed."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """A digest of each thing that the fingerprint is made of."""
     retry_errors: bool = False
     """It was to ask again for the attempts that failed for good, and has not come to its end."""
     started: str | None = None

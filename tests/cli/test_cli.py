@@ -117,7 +117,7 @@ def test_nothing_is_read_from_the_thinking(tmp_path: Path, rsr: Rsr, model_serve
         f"<think>\\boxed{{{int(ask.prompt.split()[2]) + 7}}} surely. {right(ask).content}</think> It is \\boxed{{-5}}."
     )
     config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(6)), model_server.base_url)
-    assert rsr("run", config, "-w", tmp_path / "w").exit_code == 0
+    assert rsr("run", config, "-w", tmp_path / "w").exit_code == 3, "it comes to nothing"
     assert {row["score"] for row in rows(tmp_path / "w/score")} == {0.0}
     assert {row["extracted_answer"] for row in rows(tmp_path / "w/score")} == {"-5"}
 
@@ -128,7 +128,7 @@ def test_a_truncated_answer_is_never_kept(tmp_path: Path, rsr: Rsr, model_server
     config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(3)), model_server.base_url)
     for name, keep in (("dropped", "true"), ("kept", "false")):
         outcome = rsr("run", config, "-w", tmp_path / name, f"sampler.drop_truncated={keep}")
-        assert outcome.exit_code == 0
+        assert outcome.exit_code == 3, "it comes to nothing"
         assert "100.0 % truncated" in outcome.stdout
         found = rows(tmp_path / name / "rollout")
         assert {row["response"] is None for row in found} == {keep == "true"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rsr_cli.errors import RsrError
@@ -102,15 +102,18 @@ class Recorder:
 
     def close_rollouts(self, shard: int) -> None:
         """Fold the journal of a shard whose groups have all ended into its Parquet file, and remove it."""
-        lines = self._end_journal(self._rollouts, shard)
-        self._drop_empty_journal(shard)
-        compact(self._work_dir, shard, lines=lines)
+
+        def fold(lines: int) -> None:
+            self._drop_empty_journal(shard)
+            compact(self._work_dir, shard, lines=lines)
+
+        self._end_journal(self._rollouts, shard, fold)
 
     def close_scores(self, shard: int) -> None:
         """The same for its verdicts: the score shard then holds those of the present mark."""
         assert self._verifier is not None
-        lines = self._end_journal(self._scores, shard)
-        write_scores(self._work_dir, shard, score_mark(self._work_dir, shard, self._verifier), lines=lines)
+        mark = score_mark(self._work_dir, shard, self._verifier)
+        self._end_journal(self._scores, shard, lambda lines: write_scores(self._work_dir, shard, mark, lines=lines))
 
     def _drop_empty_journal(self, shard: int) -> None:
         """A journal that was opened in vain is no reason to write the shard again."""
@@ -118,20 +121,23 @@ class Recorder:
         if has_journal(path) and not journal_size(path):
             remove_journal(path)
 
-    def _end_journal(self, journals: dict[int, Journal], shard: int) -> int:
-        """Close a journal that is known to hold all that was recorded; how many lines that is."""
+    def _end_journal(self, journals: dict[int, Journal], shard: int, fold: Callable[[int], None]) -> None:
+        """`fold` a journal that is known to hold all that was recorded; it is given how many lines that is."""
         self.flush()
         with self._writing:
-            if shard not in journals:
-                return 0
-            journal = journals.pop(shard)
+            journal = journals.pop(shard, None)
+        if journal is None:
+            fold(0)
+            return
+        try:
+            lines = journal.verify()
             try:
-                return journal.verify()
-            except RsrError as error:
-                self._failure = error
-                raise
-            finally:
-                journal.close()
+                fold(lines)
+            except RsrError:
+                # It may have been harmed since: then it is written again, else the same error comes again.
+                fold(journal.verify())
+        finally:
+            journal.close()
 
 
 def compact(

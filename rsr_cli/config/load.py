@@ -253,15 +253,21 @@ def _in_full(tree: dict[str, Any]) -> dict[str, Any]:
     verifier = tree.get("verifier")
     if isinstance(verifier, list):
         verifier = {"type": "ensemble", "members": verifier}
-    if isinstance(verifier, dict) and isinstance(verifier.get("members"), list):
-        verifier = {**verifier, "members": [_typed(member) for member in verifier["members"]]}
     if verifier is not None:
-        tree["verifier"] = _typed(verifier)
+        tree["verifier"] = _with_typed_members(verifier)
     for section in ("formatter", "filters"):
         items = tree.get(section)
         if items is not None:
             tree[section] = [_typed(item) for item in (items if isinstance(items, list) else [items])]
     return tree
+
+
+def _with_typed_members(verifier: Any) -> Any:
+    """A verifier with bare names written out, among its members and theirs."""
+    verifier = _typed(verifier)
+    if isinstance(verifier, dict) and isinstance(verifier.get("members"), list):
+        return {**verifier, "members": [_with_typed_members(member) for member in verifier["members"]]}
+    return verifier
 
 
 def _typed(item: Any) -> Any:

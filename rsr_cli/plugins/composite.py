@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,9 +39,6 @@ class Composite(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    asks_all: ClassVar[bool] = True
-    """False where a member may be left out, so that what it costs cannot be foretold from the rollouts alone."""
-
     members: Sequence[Member] = Field(min_length=1)
 
     @property
@@ -52,6 +50,17 @@ class Composite(BaseModel):
     def score_range(self) -> tuple[float, float] | None:
         """The lowest and the highest score that it can give; None where its members decide."""
         return None
+
+    def cannot_score(self, prompt: Prompt, reasons: Mapping[str, str | None]) -> str | None:
+        """Return why no reply to this prompt can be scored, from the members' own reasons by name; None where one can.
+
+        As it is here, the members that can score do without the others.
+        """
+        return None if None in reasons.values() else next(iter(reasons.values()))
+
+    def asked(self, prompt: Prompt) -> list[str]:
+        """Return the names of the members that replies to this prompt may come to, in their order."""
+        return [name for name, _ in self.named()]
 
     async def verdicts(self, prompt: Prompt, numbers: Sequence[int], ask: Ask) -> dict[int, Verdict]:
         """Return one verdict per attempt number of a prompt."""
@@ -74,3 +83,29 @@ async def ask_all(names: Iterable[str], numbers: Sequence[int], ask: Ask) -> dic
     """Return the verdicts of every member, by name. One after the other: they share the machine, and other groups
     fill the gaps."""
     return {name: await ask(name, numbers) for name in names}
+
+
+def recorded(verdict: Verdict) -> dict[str, Any]:
+    """Return a member's verdict as the details of a composite's keep it."""
+    return {
+        "score": verdict.score,
+        "status": verdict.status,
+        "extracted_answer": verdict.extracted_answer,
+        "explanation": verdict.explanation,
+        "details": json.loads(verdict.details) if verdict.details else None,
+    }
+
+
+def tokens_spent(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return what the judges behind a recorded verdict took: requests and tokens, as far as their servers tell."""
+    details = record.get("details")
+    if not isinstance(details, Mapping):
+        return {}
+    if "asked" in details:
+        return {name: details.get(name) or 0 for name in ("asked", "prompt_tokens", "completion_tokens")}
+    total: dict[str, int] = {}
+    for member in details.get("members", details).values():
+        if isinstance(member, Mapping):
+            for name, count in tokens_spent(member).items():
+                total[name] = total.get(name, 0) + count
+    return total

@@ -139,6 +139,11 @@ class Verifier:
         """Return why no reply to this prompt can be scored (it has no gold, say), None where only trying shows it."""
         return None
 
+    def stating(self, gold: str) -> str | None:
+        """Return a reply that gives this gold as its answer, as the audit scores it to find golds that do not pass;
+        None where verdicts do not depend on golds."""
+        return gold if "\\boxed" in gold else f"The answer is \\boxed{{{gold}}}."
+
     @property
     def score_range(self) -> tuple[float, float] | None:
         """The lowest and the highest score that it can give; None where that is not known."""

@@ -44,6 +44,8 @@ _METHODS: dict[Kind, tuple[str, ...]] = {
     "filter": ("keep",),
 }
 """One of these is the author's to write."""
+_UNDERLINED = ("by_row",)
+"""Verifiers and samplers that configs write as their module is written."""
 
 
 def names(kind: Kind) -> list[str]:
@@ -175,7 +177,7 @@ def takes_metadata(verify: Any) -> bool:
 
 def _written(kind: Kind, module: str) -> str:
     """Return a module's name as a config writes it."""
-    return module if kind in ("formatter", "filter") else module.replace("_", "-")
+    return module if kind in ("formatter", "filter") or module in _UNDERLINED else module.replace("_", "-")
 
 
 @lru_cache(maxsize=256)

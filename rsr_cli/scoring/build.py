@@ -65,10 +65,17 @@ class CompositeScorer:
         await self._stack.aclose()
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
-        async def ask(name: str, some: Sequence[int]) -> dict[int, Verdict]:
-            return await self._members[name].score(group, some) if some else {}
+        everything = list(numbers)
 
-        return await self._composite.verdicts(group.prompt, list(numbers), ask)
+        async def ask(name: str, some: Sequence[int]) -> dict[int, Verdict]:
+            if not some:
+                return {}
+            # A member that compares needs all replies, also where only some of its verdicts are wanted.
+            member = self._members[name]
+            found = await member.score(group, everything if member.compares else some)
+            return {number: found[number] for number in some}
+
+        return await self._composite.verdicts(group.prompt, everything, ask)
 
 
 def wants_reference(config: Config) -> bool:
@@ -106,6 +113,13 @@ def member_settings(settings: VerifierSettings) -> dict[str, VerifierSettings]:
     }
 
 
+def leaves(settings: VerifierSettings) -> list[VerifierSettings]:
+    """The verifiers that score by themselves: the members of a composite, of its composites too; else the verifier."""
+    if composite_of(settings) is None:
+        return [settings]
+    return [leaf for member in member_settings(settings).values() for leaf in leaves(member)]
+
+
 def runs_in_processes(settings: VerifierSettings) -> bool:
     """The verifier is a rule, not a judge or a composite."""
     return issubclass(registry.find("verifier", settings.type), Verifier)
@@ -113,29 +127,48 @@ def runs_in_processes(settings: VerifierSettings) -> bool:
 
 def is_rule(settings: VerifierSettings) -> bool:
     """It runs in worker processes, and so do all its members: it asks no server and holds no model."""
-    return all(runs_in_processes(member) for member in member_settings(settings).values())
+    return all(runs_in_processes(leaf) for leaf in leaves(settings))
 
 
 def with_workers(settings: VerifierSettings) -> VerifierSettings:
-    """With one worker process where the settings do not say how many; for each member of an ensemble too."""
+    """With one worker process where the settings do not say how many; for each member of a composite too."""
     filled: dict[str, Any] = {"workers": settings.workers or 1}
     if composite_of(settings) is not None:
-        filled["members"] = [{**item, "workers": item.get("workers") or 1} for item in settings.options["members"]]
+        members = [VerifierSettings.model_validate(item) for item in settings.options["members"]]
+        filled["members"] = [with_workers(member).model_dump(exclude_unset=True) for member in members]
     return settings.model_copy(update=filled)
 
 
 def unscorable(settings: VerifierSettings) -> Callable[[Prompt], str | None]:
     """Tells why no reply to a prompt can be scored; None where one can be, or where only trying shows it.
 
-    A verifier that knows says it by `cannot_score`; the members of an ensemble that can score do without the others.
+    A verifier that knows says it by `cannot_score`; a composite by what its members say.
     """
-    members = [registry.build("verifier", item.type, item.options) for item in member_settings(settings).values()]
+    composite = composite_of(settings)
+    if composite is None:
+        verifier: Verifier | Judge = registry.build("verifier", settings.type, settings.options)
+        return verifier.cannot_score
+    members = {name: unscorable(member) for name, member in member_settings(settings).items()}
+    return lambda prompt: composite.cannot_score(prompt, {name: why(prompt) for name, why in members.items()})
 
-    def why(prompt: Prompt) -> str | None:
-        reasons = [member.cannot_score(prompt) for member in members]
-        return None if None in reasons else reasons[0]
 
-    return why
+def gold_checkers(settings: VerifierSettings) -> tuple[Callable[[Prompt], str | None], dict[str, VerifierSettings]]:
+    """The rules among the verifier and its members by a name for each, and which of them is the first to be asked about
+    the replies to a prompt; None where that is none."""
+    composite = composite_of(settings)
+    if composite is None:
+        return (lambda _: ""), ({"": settings} if runs_in_processes(settings) else {})
+    inner = {name: gold_checkers(member) for name, member in member_settings(settings).items()}
+    rules = {f"{name}/{key}": rule for name, (_, found) in inner.items() for key, rule in found.items()}
+
+    def first(prompt: Prompt) -> str | None:
+        for name in composite.asked(prompt):
+            key = inner[name][0](prompt)
+            if f"{name}/{key}" in rules:
+                return f"{name}/{key}"
+        return None
+
+    return first, rules
 
 
 def score_range(settings: VerifierSettings) -> tuple[float, float] | None:
@@ -173,8 +206,8 @@ def judge_cost(settings: VerifierSettings, cache: Path) -> float:
 
 
 def most_workers(settings: VerifierSettings) -> int:
-    """The worker processes of the verifier, or of that member of an ensemble that has the most; one if not said."""
-    return max(member.workers or 1 for member in member_settings(settings).values())
+    """The worker processes of the verifier, or of that of its members that has the most; one if not said."""
+    return max(leaf.workers or 1 for leaf in leaves(settings))
 
 
 def compares(settings: VerifierSettings) -> bool:

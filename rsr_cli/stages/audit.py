@@ -10,10 +10,11 @@ from typing import Any
 
 import orjson
 
-from rsr_cli.analysis.audit import Case, Disagreements, case_of, consensus_against_gold, gold_texts, outcome
+from rsr_cli.analysis.audit import Case, Disagreements, Flips, case_of, consensus_against_gold, gold_texts, outcome
 from rsr_cli.config.scalars import load_yaml
 from rsr_cli.config.settings import Config, VerifierSettings
-from rsr_cli.scoring.build import ConfiguredScorer, member_settings, runs_in_processes
+from rsr_cli.plugins import registry
+from rsr_cli.scoring.build import ConfiguredScorer, gold_checkers, member_settings
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult, check_components
@@ -47,13 +48,20 @@ class _Audit:
         self._session = session
         self._passes, self._fails = thresholds(session.config)
         members = member_settings(session.config.verifier)
-        rules = [item for item in members.values() if runs_in_processes(item)]
-        self._gold_checker = ConfiguredScorer(_with_verifier(session.config, rules[0])) if rules else None
+        self._first_rule, rules = gold_checkers(session.config.verifier)
+        self._rules = {
+            key: (
+                registry.build("verifier", rule.type, rule.options),
+                ConfiguredScorer(_with_verifier(session.config, rule)),
+            )
+            for key, rule in rules.items()
+        }
         self._second = self._second_scorer(against) if against else None
         self._names = (session.config.verifier.type, f"against {against}") if against else tuple(members)[:2]
         self._bad_golds: list[Case] = []
         self._consensus: list[Case] = []
         self._disagreements = Disagreements(_PER_KIND)
+        self._flips = Flips(_PER_KIND)
         self._golds = 0
 
     def _second_scorer(self, against: str) -> ConfiguredScorer:
@@ -67,9 +75,10 @@ class _Audit:
     async def look(self, advance: Callable[[], None]) -> None:
         work_dir = self._session.work_dir
         async with AsyncExitStack() as stack:
-            for scorer in (self._gold_checker, self._second):
-                if scorer is not None:
-                    await stack.enter_async_context(scorer)
+            for _, scorer in self._rules.values():
+                await stack.enter_async_context(scorer)
+            if self._second is not None:
+                await stack.enter_async_context(self._second)
             for shard in work_dir.shards():
                 for group in read_groups(work_dir, shard):
                     await self._check_gold(group)
@@ -82,10 +91,15 @@ class _Audit:
         """Does the gold, given as the answer, pass?"""
         golds = gold_texts(group.prompt.metadata)
         self._golds += bool(golds)
-        if self._gold_checker is None or not golds:
+        key = self._first_rule(group.prompt)
+        if key is None:
             return
-        given = Group(group.prompt, {number: _said(group, number, gold) for number, gold in enumerate(golds)})
-        for number, verdict in (await self._gold_checker.score(given, given.attempts)).items():
+        rule, scorer = self._rules[key]
+        stated = {number: rule.stating(gold) for number, gold in enumerate(golds)}
+        given = Group(
+            group.prompt, {number: _said(group, number, text) for number, text in stated.items() if text is not None}
+        )
+        for number, verdict in (await scorer.score(given, given.attempts)).items():
             if verdict.score is None or not self._passes(verdict.score):
                 self._bad_golds.append(
                     case_of("bad_gold", group, Rollout(given.attempts[number], verdict), {"verifier": verdict})
@@ -96,6 +110,7 @@ class _Audit:
         if self._second is not None and rollouts:
             others = await self._second.score(group, [rollout.attempt.attempt for rollout in rollouts])
         for rollout in rollouts:
+            self._flips.add(group, rollout, self._passes, self._fails)
             first: Verdict | None = rollout.verdict
             assert first is not None
             if self._second is not None:
@@ -115,34 +130,44 @@ class _Audit:
             "consensus_against_gold": len(self._consensus),
             "compared": list(self._names) if counts else [],
             "compared_rollouts": counts.total(),
+            "flips": self._flips.summary(),
             "disagreements": {f"{a} / {b}": count for (a, b), count in counts.most_common() if a != b},
         }
 
     def cases(self) -> list[Case]:
-        return [*self._bad_golds, *self._consensus, *self._disagreements.cases()]
+        return [*self._bad_golds, *self._consensus, *self._disagreements.cases(), *self._flips.cases()]
 
     def notes(self) -> list[str]:
         """The cases as lines for people, a few of each kind."""
         lines = []
-        if self._gold_checker is None:
+        if not self._rules:
             lines.append("golds were not checked: that takes a rule verifier, and there is none here")
         for title, cases in (
             ("golds that do not accept themselves", self._bad_golds),
             ("golds that most rollouts contradict", self._consensus),
             (f"disagreements of {' and '.join(map(str, self._names))}", self._disagreements.cases()),
+            ("verdicts that a later member of a cascade has overruled", self._flips.cases()),
         ):
             if cases:
                 lines.append(f"{title}: {len(cases)} listed in summary/audit_cases.jsonl")
                 lines += [f"  {_line(case)}" for case in cases[:_PER_KIND]]
+        lines += [f"the cascade: {_told(item)}" for item in self._flips.summary()]
         return lines or ["nothing suspicious was found"]
+
+
+def _told(item: dict[str, Any]) -> str:
+    """What became of one step of a cascade, as a line for people."""
+    cost = item["cost"]
+    spent = f", {cost['prompt_tokens']:,} and {cost['completion_tokens']:,} tokens in {cost['asked']:,} requests"
+    ways = ", ".join(f"{count} x {way}" for way, count in item["flips"].items()) or "none overruled"
+    return f"{item['before']} left {item['asked']:,} to {item['after']} ({ways}{spent if cost else ''})"
 
 
 def _with_verifier(config: Config, verifier: VerifierSettings) -> Config:
     return config.model_copy(update={"verifier": verifier})
 
 
-def _said(group: Group, number: int, gold: str) -> Attempt:
-    text = gold if "\\boxed" in gold else f"The answer is \\boxed{{{gold}}}."
+def _said(group: Group, number: int, text: str) -> Attempt:
     return Attempt(
         id=group.prompt.id, attempt=number, step=0, step_size=1, response=text, finish_reason="stop", model="gold"
     )

@@ -15,6 +15,7 @@ from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plugins import registry
+from rsr_cli.scoring.build import unscorable
 from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.placing import place_prompts
 from rsr_cli.stages.progress import Task
@@ -37,6 +38,11 @@ class Counts:
     invalid: int = 0
     prompts: int = 0
     without_answer: int = 0
+    unscorable: int = 0
+    """Prompts that the verifier says it can't score; `no_gold` are those of them without an answer."""
+    no_gold: int = 0
+    why: str = ""
+    """Its reason for the first of them."""
     shown: list[str] = field(default_factory=list)
     keys: str = ""
     """Those of the first row."""
@@ -102,11 +108,13 @@ def prepare(session: Session) -> StageResult:
             f"{left_out} prompts that have rollouts here are not in the input any more: they are left out, their "
             "rollouts are kept and count again once they are back"
         )
-    if counts.without_answer:
-        session.progress.warn(
-            f"{counts.without_answer} of {counts.prompts} prompts have no metadata.answer: "
-            "a rule verifier can't score them"
+    if counts.unscorable:
+        lack = (
+            "have no metadata.answer: a rule verifier can't score them"
+            if counts.unscorable == counts.no_gold
+            else f"can't be scored by the verifier {config.verifier.type}; the first: {counts.why}"
         )
+        session.progress.warn(f"{counts.unscorable} of {counts.prompts} prompts {lack}")
     return result
 
 
@@ -131,6 +139,7 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
     input raises an InputError that shows the first of them."""
     preprocess = config.data.preprocess
     transform = _transform(config.data)
+    why_not = unscorable(config.verifier)
     seen: set[bytes] = set()
     for where, row in _mixed(config.data):
         counts.rows += 1
@@ -163,7 +172,12 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         if config.data.limit is not None and counts.prompts == config.data.limit:
             break
         counts.prompts += 1
-        counts.without_answer += prompt.metadata.get("answer") in (None, "", [])
+        without_answer = prompt.metadata.get("answer") in (None, "", [])
+        counts.without_answer += without_answer
+        if (why := why_not(prompt)) is not None:
+            counts.unscorable += 1
+            counts.no_gold += without_answer
+            counts.why = counts.why or f"{prompt.id!r}: {why}"
         yield prompt
     there = f"; the keys of the first row: {counts.keys}" if counts.keys and not counts.prompts else ""
     if counts.invalid and preprocess.on_invalid == "fail":

@@ -16,14 +16,14 @@ from pydantic import ValidationError
 from rsr_cli import __version__
 from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, explain, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
-from rsr_cli.config.settings import Backend, Component, Config, SamplerSettings
+from rsr_cli.config.settings import Backend, Component, Config, SamplerSettings, VerifierSettings
 from rsr_cli.errors import ConfigError, GuardStop, InputError, WorkDirError
 from rsr_cli.executors import local, ray_shards
 from rsr_cli.plugins import registry
 from rsr_cli.plugins.contracts import Formatter, Sampler
 from rsr_cli.plugins.filtering import Filtering
 from rsr_cli.samplers.build import build
-from rsr_cli.scoring.build import member_settings
+from rsr_cli.scoring.build import composite_of, member_settings
 from rsr_cli.stages.parts import fingerprint, parts
 from rsr_cli.stages.progress import Progress
 from rsr_cli.store import inventory
@@ -315,18 +315,26 @@ def check_components(config: Config) -> None:
     sections += [("filter", item, f"filters.{index}") for index, item in enumerate(config.filters)]
     problems += _component_problems(sections)
     if not problems:
-        try:
-            members = member_settings(config.verifier)
-        except ValidationError as error:
-            problems += [f"verifier.members: {line}" for line in explain(error)]
-        else:
-            problems += _component_problems([("verifier", item, f"verifier {name}") for name, item in members.items()])
+        problems += _member_problems(config.verifier, "verifier")
     try:
         build_sampler(config)
     except ConfigError as error:
         problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _member_problems(settings: VerifierSettings, where: str) -> list[str]:
+    """What is wrong with the members of a composite, and with theirs."""
+    if composite_of(settings) is None:
+        return []
+    try:
+        members = member_settings(settings)
+    except ValidationError as error:
+        return [f"{where}.members: {line}" for line in explain(error)]
+    if problems := _component_problems([("verifier", item, f"{where} {name}") for name, item in members.items()]):
+        return problems
+    return [line for name, item in members.items() for line in _member_problems(item, f"{where} {name}")]
 
 
 def build_sampler(config: Config, embedded: str = "http://127.0.0.1/v1", folder: Path | None = None) -> Sampler:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rsr_cli.plugins.composite import Ask, Composite, Member, ask_all
+from rsr_cli.plugins.composite import Ask, Composite, Member, ask_all, recorded
 from rsr_cli.types import Prompt, Status, Verdict
 
 Scores = Mapping[int, float]
@@ -116,16 +116,7 @@ def _stretched(scores: Scores) -> dict[int, float]:
 def _verdict(score: float | None, number: int, by_member: Mapping[str, Mapping[int, Verdict]]) -> Verdict:
     """The combined score, with each member's verdict in the details and the first extracted answer."""
     parts = {name: verdicts[number] for name, verdicts in by_member.items() if number in verdicts}
-    details = {
-        name: {
-            "score": part.score,
-            "status": part.status,
-            "extracted_answer": part.extracted_answer,
-            "explanation": part.explanation,
-            "details": json.loads(part.details) if part.details else None,
-        }
-        for name, part in parts.items()
-    }
+    details = {name: recorded(part) for name, part in parts.items()}
     extracted = next((part.extracted_answer for part in parts.values() if part.extracted_answer is not None), None)
     statuses = {part.status for part in parts.values()}
     if score is None:

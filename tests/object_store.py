@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from rsr_cli.store.locations import Remote, locate
+from rsr_cli.storage.locate import locate
+from rsr_cli.storage.objects import ObjectStorage
 
 KEY, SECRET = "tests-key", "tests-own-secret"
 __all__ = ["bucket", "object_store"]
@@ -38,20 +39,20 @@ def object_store() -> Iterator[str]:
 
 
 @pytest.fixture
-def bucket(object_store: str) -> Remote:
+def bucket(object_store: str) -> ObjectStorage:
     """An empty bucket."""
     root = locate(f"s3://tests-{uuid4().hex[:12]}")
-    assert isinstance(root, Remote)
+    assert isinstance(root, ObjectStorage)
     root.store.fs.mkdir(root.key)
     return root
 
 
-def copied(root: Remote, folder: Path) -> Path:
+def copied(root: ObjectStorage, folder: Path) -> Path:
     """A work dir fetched whole, as one would do to look at it."""
     root.store.fs.get(f"{root.key}/", f"{folder}/", recursive=True)
     return folder
 
 
-def keys(root: Remote) -> list[str]:
+def keys(root: ObjectStorage) -> list[str]:
     """All that lies there, by its path under the root."""
     return [name.removeprefix(f"{root.key}/") for name in root.store.fs.find(root.key)]

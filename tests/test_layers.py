@@ -13,7 +13,7 @@ stages
 sampling | scoring | analysis
 samplers | verifiers | formatters | filters | executors | store
 clients | tiny
-config | plugins | runtime
+config | plugins | storage | runtime
 types | errors | reply | streams
 """
 PACKAGE = Path(rsr_cli.__file__).parent

@@ -46,10 +46,12 @@ def init(
 ) -> None:
     """Write a config and a transform to start from."""
     from rsr_cli.errors import InputError
-    from rsr_cli.store.files import lexists, write_text
+    from rsr_cli.storage.files import write_text
+    from rsr_cli.storage.local import LocalStorage
 
-    texts = {directory / "config.yaml": config_of(task), directory / "transform.py": transform_of(task)}
-    standing = [str(path) for path in texts if lexists(path)]
+    folder = LocalStorage(directory)
+    texts = {folder / "config.yaml": config_of(task), folder / "transform.py": transform_of(task)}
+    standing = [str(path) for path in texts if path.lexists()]
     if standing:
         raise InputError(f"{' and '.join(standing)} stand already", "rsr init DIR writes into another folder")
     for path, text in texts.items():

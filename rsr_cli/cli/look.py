@@ -81,10 +81,8 @@ def config(
         print_json(Config.model_json_schema())
         return
     path, overrides = split_arguments(arguments, config)
-    saved = path is None and work_dir is not None
-    if path is None and work_dir is not None:
-        path = work_dir / "config.yaml"
-    loaded = load_config(path, overrides, saved=saved)
+    saved = work_dir / "config.yaml" if path is None and work_dir is not None else None
+    loaded = load_config(saved or path, overrides, saved=saved is not None)
     if json:
         print_json(loaded.document)
     else:

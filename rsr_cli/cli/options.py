@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rsr_cli.errors import ConfigError
-from rsr_cli.store.locations import Location, locate
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.locate import locate
 
 if TYPE_CHECKING:
     from rsr_cli.store.work_dir import WorkDir
 
-# Typer knows no union types: what is a path here may be a Remote, and is handed on as a Location.
 WorkDirOption = Annotated[
-    Path | None,
+    Storage | None,
     typer.Option(
         "--work-dir",
         "-w",
@@ -25,7 +25,7 @@ WorkDirOption = Annotated[
         parser=locate,
     ),
 ]
-WorkDirArgument = Annotated[Path | None, typer.Argument(help="The work dir.", show_default=False, parser=locate)]
+WorkDirArgument = Annotated[Storage | None, typer.Argument(help="The work dir.", show_default=False, parser=locate)]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The config file.", show_default=False, metavar="FILE")
 ]
@@ -68,7 +68,7 @@ def with_limit(arguments: list[str] | None, limit: int | None) -> list[str] | No
     return arguments if limit is None else [*(arguments or []), f"data.limit={limit}"]
 
 
-def required_work_dir(path: Location | None) -> WorkDir:
+def required_work_dir(path: Storage | None) -> WorkDir:
     """The work dir that a command is given; an error where it is none, or none is given."""
     from rsr_cli.errors import InputError
     from rsr_cli.store.work_dir import WorkDir

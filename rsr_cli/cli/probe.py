@@ -12,7 +12,7 @@ import typer
 from rsr_cli.cli.options import Arguments, ConfigOption, Json, Trust, WorkDirOption, split_arguments
 from rsr_cli.cli.terminal import fail, guarded
 from rsr_cli.errors import GuardStop
-from rsr_cli.store.locations import Location
+from rsr_cli.storage.interface import Storage
 
 if TYPE_CHECKING:
     from rsr_cli.stages.probe import Probe
@@ -41,7 +41,7 @@ def probe(
         fail(stop.message, stop.hint, stop.exit_code)  # its JSON is printed
 
 
-def probe_first(arguments: list[str] | None, work_dir: Location | None, config: Path | None, *, trust: bool) -> None:
+def probe_first(arguments: list[str] | None, work_dir: Storage | None, config: Path | None, *, trust: bool) -> None:
     """Probe ahead of a run and show it on stderr; GuardStop where it is red."""
     from rsr_cli.cli.tables import print_probe
 
@@ -53,7 +53,7 @@ def probe_first(arguments: list[str] | None, work_dir: Location | None, config: 
 
 def _probe(
     arguments: list[str] | None,
-    work_dir: Location | None,
+    work_dir: Storage | None,
     config: Path | None,
     prompts: int,
     attempts: int,

@@ -29,7 +29,8 @@ from rsr_cli.cli.options import (
 from rsr_cli.cli.probe import probe_first
 from rsr_cli.cli.terminal import fail, guarded
 from rsr_cli.errors import GuardStop, RsrError
-from rsr_cli.store.locations import Location, locate
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.locate import locate
 from rsr_cli.streams import OutputLost
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @contextmanager
 def _session(
     command: str,
-    work_dir: Location | None,
+    work_dir: Storage | None,
     config: Path | None,
     arguments: list[str] | None,
     *,
@@ -238,7 +239,7 @@ def resume(
     """Finish what is unfinished or out of date."""
     from rsr_cli.stages import pipeline
 
-    place: Location | None = work_dir
+    place: Storage | None = work_dir
     if place is None and arguments and "=" not in arguments[0] and locate(arguments[0]).is_dir():
         place = locate(arguments.pop(0))
     with _session("resume", place, config, arguments, executor=executor, trust=trust) as session:
@@ -268,7 +269,7 @@ def import_(
 
 
 def _dry_run(
-    work_dir: Location | None, config: Path | None, arguments: list[str] | None, *, trust: bool, as_json: bool
+    work_dir: Storage | None, config: Path | None, arguments: list[str] | None, *, trust: bool, as_json: bool
 ) -> None:
     from rsr_cli.cli.tables import print_plan
     from rsr_cli.stages.hopeless import refuse_hopeless

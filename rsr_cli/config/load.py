@@ -74,7 +74,8 @@ def load_config(
     tree, problems = _expand(tree, origin)
     problems = {} if only_looks else problems
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
-    beside = path.parent if isinstance(path, Path) else Path()
+    # A config in an object store has no folder here.
+    beside = Path() if path is None or "://" in str(path) else Path(str(path)).parent
     tree, found = locate_files(tree, lambda key: saved and not origin.is_override(key), beside)
     odd = [(key, value) for key, value in _leaves(tree) if isinstance(value, str) and not is_utf8(value)]
     if odd:

@@ -67,7 +67,7 @@ def analyze(session: Session) -> StageResult:
 
 def _add_judges(summary: dict[str, Any], config: Config, work_dir: WorkDir) -> None:
     """What the judges were paid for in all runs of the work dir, whatever became of their verdicts."""
-    spent = read_ledger(work_dir.cache)
+    spent = read_ledger(work_dir.cache())
     summary["judge"] = None
     if not spent:
         return
@@ -110,7 +110,7 @@ def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
     inputs = [
         (shards.digest(work_dir.data(n)), work_dir.rollouts_digest(n), work_dir.scores_digest(n)) for n in numbers
     ]
-    judges = {name: asdict(item) for name, item in read_ledger(work_dir.cache).items()}
+    judges = {name: asdict(item) for name, item in read_ledger(work_dir.cache()).items()}
     prices = [judge.price.model_dump() for judge in judges_of(config.verifier)]
     settings = [config.sampling.model_dump(), config.sampler.price.model_dump(), judges, prices]
     return fingerprint([__version__, inputs, settings, formatters_fingerprint(config)])

@@ -70,7 +70,7 @@ class _Audit:
         settings = VerifierSettings.model_validate(given if isinstance(given, dict) else {"type": against})
         config = _with_verifier(self._session.config, settings)
         check_components(config)
-        return ConfiguredScorer(config, self._session.work_dir.cache)
+        return ConfiguredScorer(config, self._session.work_dir.cache())
 
     async def look(self, advance: Callable[[], None]) -> None:
         work_dir = self._session.work_dir

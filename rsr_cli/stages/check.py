@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import RsrError
 from rsr_cli.stages.training_files import training_shard
+from rsr_cli.storage.files import digest_of
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import inventory, joins, shards
-from rsr_cli.store.files import digest_of
-from rsr_cli.store.locations import Location
 from rsr_cli.store.state import DamagedState, State
 from rsr_cli.store.work_dir import WorkDir
 
@@ -107,7 +107,7 @@ def _shard_problems(work_dir: WorkDir, state: State, shard: int) -> Iterator[Pro
         yield Problem(str(score), told, "run rsr verify: it scores what is here")
 
 
-def _damage(path: Location) -> str | None:
+def _damage(path: Storage) -> str | None:
     try:
         return shards.damage(path) if shards.digest(path) else "was not written by rsr"
     except RsrError as error:

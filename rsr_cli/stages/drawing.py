@@ -56,7 +56,7 @@ class Drawing:
         self._numbers = [n for n in numbers if n not in self._done or not is_closed(session.work_dir, n)]
         self._rules = group_rules(session.config)
         self._scorer: ConfiguredScorer | None = None
-        self._judged_before = judge_cost(session.config.verifier, session.work_dir.cache)
+        self._judged_before = judge_cost(session.config.verifier, session.work_dir.cache())
         self._budget = self._what_is_left(numbers)
         passes, _ = thresholds(session.config)
         self._guards = guards(session, passes)
@@ -83,9 +83,9 @@ class Drawing:
         with ExitStack() as stack:
             self._task = stack.enter_context(self._session.progress.task("sample", sum(size.values())))
             self._task.done = self._task.before = sum(size[n] for n in self._all if n not in self._numbers)
-            cache = self._session.work_dir.cache
+            cache = self._session.work_dir.cache()
             scorer = self._scorer = ConfiguredScorer(config, cache) if self._verifier is not None else None
-            sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches))
+            sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches()))
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
             finally:
@@ -337,7 +337,7 @@ def spent_money(session: Session) -> float:
     """What the work dir has cost, its judges too."""
     spent = spent_tokens(session.work_dir, session.work_dir.shards())
     drawn = money(session.config, spent["prompt_tokens"], spent["completion_tokens"])
-    return drawn + judge_cost(session.config.verifier, session.work_dir.cache)
+    return drawn + judge_cost(session.config.verifier, session.work_dir.cache())
 
 
 def _with_estimates(work_dir: WorkDir, shard: int, counts: Counter[str]) -> Counter[str]:

@@ -35,10 +35,9 @@ from rsr_cli.stages.training_files import (
 )
 from rsr_cli.stages.training_rows import checked_row, columns_of, one_line, unify_columns
 from rsr_cli.stages.writable import common_tools, fitted, refuse_unwritable, seen_in_rollouts
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
-from rsr_cli.store.files import lexists
 from rsr_cli.store.groups import read_groups, score_mark
-from rsr_cli.store.locations import Location
 from rsr_cli.store.ownership import keep_if_foreign, replacing_own
 from rsr_cli.store.work_dir import WorkDir
 
@@ -147,9 +146,9 @@ def _is_written(work_dir: WorkDir, name: str, shard: int, mark: str) -> bool:
 
 
 @contextmanager
-def _writing(path: Location, schema: pa.Schema | None, mark: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _writing(path: Storage, schema: pa.Schema | None, mark: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Takes the training rows of a shard one by one; they stand in `path` when the block ends well."""
-    keep_if_foreign(path, own=not lexists(path) or is_own_shard(path))
+    keep_if_foreign(path, own=not path.lexists() or is_own_shard(path))
     if schema is not None:
         with shards.writing_shard(path, schema, {INPUT_KEY: mark}) as writer:
             yield writer.write

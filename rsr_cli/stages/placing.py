@@ -10,10 +10,10 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from rsr_cli.errors import WorkDirError
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.work_dir import WorkDir
 
@@ -109,5 +109,5 @@ def _kept(work_dir: WorkDir, fixed: list[int]) -> int:
     return sum(not row[3] for shard in fixed for row in shards.read_tuples(work_dir.data(shard), shards.DATA_PLACED))
 
 
-def _staged(work_dir: WorkDir, shard: int) -> Path:
-    return work_dir.staging / work_dir.data(shard).name
+def _staged(work_dir: WorkDir, shard: int) -> LocalStorage:
+    return work_dir.staging() / work_dir.data(shard).name

@@ -22,8 +22,8 @@ from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import inventory, shards
-from rsr_cli.store.files import install, remove
 from rsr_cli.store.inputs import BadRow, Row, input_file, read_input
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
@@ -80,7 +80,7 @@ def prepare(session: Session) -> StageResult:
         with session.progress.task("prepare") as task:
             session.work_dir.clear_staging()
             seen = Seen()
-            written = _stage_shards(session.work_dir.staging, config, counts, seen, task)
+            written = _stage_shards(session.work_dir.staging(), config, counts, seen, task)
         refuse_unwritable(config, seen)
         for shard in session.work_dir.shards():
             shards.require_own(session.work_dir.data(shard))
@@ -188,7 +188,7 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform){there}")
 
 
-def _stage_shards(staging: Path, config: Config, counts: Counts, all_seen: Seen, task: Task) -> int:
+def _stage_shards(staging: LocalStorage, config: Config, counts: Counts, all_seen: Seen, task: Task) -> int:
     """Write the shards beside their place; how many."""
     prompts = read_dataset(config, counts)
     shard = 0
@@ -216,9 +216,9 @@ def _stage_shards(staging: Path, config: Config, counts: Counts, all_seen: Seen,
 
 def _install(work_dir: WorkDir, count: int) -> None:
     for shard in range(count):
-        install(work_dir.staging / work_dir.data(shard).name, work_dir.data(shard))
+        work_dir.data(shard).install(work_dir.staging() / work_dir.data(shard).name)
     while work_dir.data(count).exists():
-        remove(work_dir.data(count))
+        work_dir.data(count).remove()
         count += 1
 
 

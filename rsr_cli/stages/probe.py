@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -29,9 +28,10 @@ from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, check_components
 from rsr_cli.stages.verify import score_shards
 from rsr_cli.stages.writable import refuse_unwritable
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups, read_prompts
-from rsr_cli.store.locations import Location
 from rsr_cli.store.state import State
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group, Prompt
@@ -75,7 +75,7 @@ class Probe:
         return {"light": self.light, **asdict(self)}
 
 
-def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *, prompts: int, attempts: int) -> Probe:
+def probe(loaded: LoadedConfig, work_dir: Storage | None, progress: Progress, *, prompts: int, attempts: int) -> Probe:
     """Draw `attempts` for each of about `prompts` prompts, spread evenly over the work dir's data or the input."""
     config = loaded.config
     check_components(config)
@@ -84,16 +84,15 @@ def probe(loaded: LoadedConfig, work_dir: Location | None, progress: Progress, *
     chosen, total = spread(_looked_at(_prompts(loaded, work_dir, progress), seen), prompts)
     refuse_unwritable(config, seen)
     with TemporaryDirectory(prefix="rsr-probe-") as folder:
-        session = Session(
-            WorkDir(Path(folder)), LoadedConfig(_probing(config, attempts), loaded.document), State(), progress, "probe"
-        )
+        probing = LoadedConfig(_probing(config, attempts), loaded.document)
+        session = Session(WorkDir(LocalStorage(folder)), probing, State(), progress, "probe")
         _write(session.work_dir, chosen)
         began = time.monotonic()
         Drawing(session, [0], None, retry_errors=False).run()
         seconds = time.monotonic() - began
         score_shards(session, [0], verifier_fingerprint(config))
         groups = list(read_groups(session.work_dir, 0))
-        judged = judge_cost(config.verifier, session.work_dir.cache)
+        judged = judge_cost(config.verifier, session.work_dir.cache())
     passes, _ = thresholds(config)
     return Probe(
         findings(config, groups, passes),
@@ -123,7 +122,7 @@ def spread(items: Iterable[T], wanted: int) -> tuple[list[T], int]:
     return kept, total
 
 
-def _prompts(loaded: LoadedConfig, root: Location | None, progress: Progress) -> Iterator[Prompt]:
+def _prompts(loaded: LoadedConfig, root: Storage | None, progress: Progress) -> Iterator[Prompt]:
     """Those of a prepared work dir, else those that prepare would make of the input."""
     if root is not None and (root / "state.json").exists():
         work_dir = WorkDir(root)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -19,6 +18,7 @@ from rsr_cli.stages.rules import group_rules
 from rsr_cli.stages.session import Session, StageResult, formatters_fingerprint
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
 from rsr_cli.store.tally import most_common_errors, tally_tokens
@@ -89,7 +89,7 @@ def sample(
             )
         if drawing.postponed:
             result.postponed = True
-            files = awaited(work_dir.batches)
+            files = awaited(work_dir.batches())
             result.counts |= {
                 "waiting_prompts": drawing.postponed.total(),
                 "awaited_files": [str(responses_beside(path)) for path in files],
@@ -145,14 +145,14 @@ def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
     return {"prompts": prompts, **numbers, "end_reasons": dict(reasons), "new_attempts": new}
 
 
-def _what_to_answer(config: Config, work_dir: WorkDir, files: list[Path]) -> list[str]:
+def _what_to_answer(config: Config, work_dir: WorkDir, files: list[LocalStorage]) -> list[str]:
     """How the files of requests that wait are to be answered."""
     if not files:
         return ["batches are under way at the server: rsr sample sampler.batch_files=false takes up their answers"]
     lines = ["these requests wait for answers:"]
     for path in files:
-        model = config.sampler.model if path.parent == work_dir.batches else "MODEL"
-        requests, responses = (quote(str(work_dir.place(item))) for item in (path, responses_beside(path)))
+        model = config.sampler.model if path.parent == work_dir.batches() else "MODEL"
+        requests, responses = (quote(str(work_dir.root.stored_at(item))) for item in (path, responses_beside(path)))
         lines.append(f"  vllm run-batch -i {requests} -o {responses} --model {model}")
     return [*lines, f"once they are there: rsr resume -w {quote(str(work_dir.root))}"]
 

@@ -26,9 +26,10 @@ from rsr_cli.samplers.build import build
 from rsr_cli.scoring.build import composite_of, member_settings
 from rsr_cli.stages.parts import fingerprint, parts
 from rsr_cli.stages.progress import Progress
+from rsr_cli.storage.files import set_aside
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.locate import locate
 from rsr_cli.store import inventory
-from rsr_cli.store.files import set_aside
-from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.ownership import holds_own_data, refuse_foreign_folder, write_own_text
 from rsr_cli.store.state import DamagedState, State, now
 from rsr_cli.store.trust import code_in, is_trusted, require_trusted, stamps
@@ -74,7 +75,7 @@ class Session:
     def save_state(self) -> None:
         self.state.save(self.work_dir.state_path)
 
-    def write(self, path: Location, text: str) -> None:
+    def write(self, path: Storage, text: str) -> None:
         """Write a text file of the work dir; what somebody else has put in its place is set aside."""
         write_own_text(self.work_dir, self.state, path, text)
 
@@ -87,14 +88,8 @@ class Session:
         if not self.work_dir.config_path.exists():
             return {}
         saved = resolve_plain(load_yaml(self.work_dir.config_path.read_text(encoding="utf-8")))
-        changed = changed_keys(saved, self.loaded.saved_in(self._folder))
+        changed = changed_keys(saved, self.loaded.saved_in(self.work_dir.root.local_path()))
         return {key: values for key, values in changed.items() if key.startswith(section)}
-
-    @property
-    def _folder(self) -> Path | None:
-        """That of the saved config, where it has a path."""
-        root = self.work_dir.root
-        return root.absolute() if isinstance(root, Path) else None
 
     def save_config(self) -> None:
         """Save the config if it has changed, and what changed in the history."""
@@ -102,8 +97,8 @@ class Session:
         if changed or not self.work_dir.config_path.exists():
             if changed:
                 self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
-            self.write(self.work_dir.config_path, self.loaded.to_yaml(self._folder))
-        self.progress.log_to(self.work_dir.logs)
+            self.write(self.work_dir.config_path, self.loaded.to_yaml(self.work_dir.root.local_path()))
+        self.progress.log_to(self.work_dir.logs())
 
     @contextmanager
     def running(self, stage: str, mark: str, began: float | None = None) -> Iterator[StageResult]:
@@ -146,7 +141,7 @@ class Session:
             else:
                 yield from local.over_shards(work, of_shards, rows)
         finally:
-            self.work_dir.look_again()
+            self.work_dir.root.refresh()
 
     def up_to_date(self, stage: str) -> StageResult:
         """Return the result of a stage that has nothing to do; what it depends on is then as it should be."""
@@ -207,7 +202,7 @@ def open_session(
     command: str,
     progress: Progress,
     *,
-    work_dir: Location | None = None,
+    work_dir: Storage | None = None,
     config_path: Path | None = None,
     overrides: Sequence[str] = (),
     may_create: bool = False,
@@ -269,13 +264,13 @@ def _opened_state(work_dir: WorkDir, command: str) -> State:
 
 
 def settle(
-    work_dir: Location | None,
+    work_dir: Storage | None,
     config_path: Path | None,
     overrides: Sequence[str],
     may_create: bool,
     *,
     trust: bool = False,
-) -> tuple[LoadedConfig, Location | None]:
+) -> tuple[LoadedConfig, Storage | None]:
     """The config, and the work dir by flag or by config (None: a new one). No code that it names has run yet; without
     `trust` a WorkDirError where that is somebody else's."""
     if work_dir is not None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rsr_cli.errors import WorkDirError
 from rsr_cli.stages.session import Session
+from rsr_cli.storage.files import is_empty_folder
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
-from rsr_cli.store.files import is_empty_folder, lexists, remove
-from rsr_cli.store.locations import Location
 from rsr_cli.store.ownership import is_own_file
 from rsr_cli.store.work_dir import WorkDir
 
@@ -16,7 +14,7 @@ INPUT_KEY = "rsr.input"
 """In the footer of a training shard: the digest of all that its rows depend on."""
 
 
-def training_shard(work_dir: WorkDir, name: str, shard: int) -> Location:
+def training_shard(work_dir: WorkDir, name: str, shard: int) -> Storage:
     return work_dir.train / name / work_dir.data(shard).name
 
 
@@ -28,7 +26,7 @@ def require_own_names(session: Session) -> None:
         if name in known or any(map(_bears_mark, _shards_in(folder))):
             foreign = [path for path, is_folder in ((folder, True), (jsonl, False)) if _is_another(path, is_folder)]
         else:
-            foreign = [path for path in (folder, jsonl) if lexists(path) and not is_empty_folder(path)]
+            foreign = [path for path in (folder, jsonl) if path.lexists() and not is_empty_folder(path)]
         if foreign:
             raise WorkDirError(
                 f"{foreign[0]} was not written by rsr: the formatter {name!r} would write in its place",
@@ -36,14 +34,12 @@ def require_own_names(session: Session) -> None:
             )
 
 
-def _is_another(path: Location, is_folder: bool) -> bool:
+def _is_another(path: Storage, is_folder: bool) -> bool:
     """A link, or no such thing as rsr writes there."""
-    if not isinstance(path, Path):
-        return path.exists() and path.is_dir() != is_folder
-    return lexists(path) and (path.is_symlink() or not (path.is_dir() if is_folder else path.is_file()))
+    return path.lexists() and (path.is_symlink() or not (path.is_dir() if is_folder else path.is_file()))
 
 
-def left_over(session: Session) -> list[Location]:
+def left_over(session: Session) -> list[Storage]:
     """What formatters that are no longer in the config wrote, as far as it is as they wrote it."""
     work_dir, found = session.work_dir, []
     for name in sorted(_names(session) - set(session.config.formatter_names())):
@@ -53,18 +49,16 @@ def left_over(session: Session) -> list[Location]:
     return found
 
 
-def remove_left_over(session: Session, gone: list[Location]) -> None:
+def remove_left_over(session: Session, gone: list[Storage]) -> None:
     """Remove these files, and their folders where nothing else lies in them."""
     for path in gone:
-        remove(path)
+        path.remove()
     for folder in sorted({path.parent for path in gone} - {session.work_dir.train}, key=str):
-        if is_empty_folder(folder) and isinstance(folder, Path):
-            folder.rmdir()
-        elif folder.exists():
+        if not folder.remove_if_empty():
             session.progress.warn(f"{folder} holds files that rsr did not write: they stay")
 
 
-def is_own_shard(path: Location) -> bool:
+def is_own_shard(path: Storage) -> bool:
     """A training shard that is as rsr wrote it."""
     return _bears_mark(path) and shards.damage(path) is None
 
@@ -78,11 +72,11 @@ def _names(session: Session) -> set[str]:
     )
 
 
-def _shards_in(folder: Location) -> list[Location]:
+def _shards_in(folder: Storage) -> list[Storage]:
     return sorted(folder.glob("shard_*.parquet"), key=str)
 
 
-def _bears_mark(path: Location) -> bool:
+def _bears_mark(path: Storage) -> bool:
     try:
         return INPUT_KEY in shards.footer(path)
     except WorkDirError:

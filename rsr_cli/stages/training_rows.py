@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from rsr_cli.stages.training_files import INPUT_KEY
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
 from rsr_cli.store.cells import whole_text
-from rsr_cli.store.locations import Location
 
 _LINE_ENDS = {"\u2028": b"\\u2028", "\u2029": b"\\u2029", "\x85": b"\\u0085"}
 
@@ -29,7 +29,7 @@ def columns_of(rows: list[dict[str, Any]]) -> pa.Schema:
     return pa.schema([(name, pa.array([row.get(name) for row in rows]).type) for name in names])
 
 
-def unify_columns(paths: list[Location]) -> None:
+def unify_columns(paths: list[Storage]) -> None:
     """Give shards that were written one by one the same columns, so that they can be read as one: a whole number in one
     and a fraction in another are both numbers with a fraction. ArrowTypeError where they have nothing in common."""
     schemas = {path: shards.schema(path) for path in paths}

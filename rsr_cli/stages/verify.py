@@ -136,7 +136,7 @@ def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_u
             limits = (0.0, math.inf) if budget is None or guard is None else (spent_money(session), budget)
             scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard, *limits)
             run_interruptible(
-                scoring.score(ConfiguredScorer(config, work_dir.cache), numbers, changes),
+                scoring.score(ConfiguredScorer(config, work_dir.cache()), numbers, changes),
                 lambda: session.progress.say(recorder.flushed("stopping: the verdicts so far are kept")),
             )
     return changes
@@ -265,7 +265,7 @@ def _counts(session: Session, numbers: list[int]) -> dict[str, Any]:
             for item in pc.value_counts(drawn["status"]).to_pylist():
                 statuses[item["values"]] += item["counts"]
     judged: Counter[str] = Counter()
-    for spent in read_ledger(session.work_dir.cache).values():
+    for spent in read_ledger(session.work_dir.cache()).values():
         judged.update(judge_prompt_tokens=spent.prompt_tokens, judge_completion_tokens=spent.completion_tokens)
     return {
         "rollouts": statuses.total(),

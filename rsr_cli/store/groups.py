@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from rsr_cli.errors import RsrError, WorkDirError
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.journal_lines import decode
 from rsr_cli.store import shards
 from rsr_cli.store.cells import whole_text
-from rsr_cli.store.journal import has_journal, open_journal, records, remove_journal
-from rsr_cli.store.journal_lines import decode
+from rsr_cli.store.journal import records
 from rsr_cli.store.judged import (
     RESPONSE_DIGEST,
     UNSTAMPED,
@@ -27,7 +28,6 @@ from rsr_cli.store.judged import (
     response_digest,
     valid_rows,
 )
-from rsr_cli.store.locations import Location
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Attempt, Group, Prompt, Verdict
 
@@ -37,12 +37,12 @@ GOLDS = pa.schema([shards.DATA.field(name) for name in ("id", "metadata")])
 JUDGED = pa.schema([shards.ROLLOUT.field(name) for name in ("id", "attempt", "response", "reasoning")])
 
 
-def read_prompts(path: Location) -> Iterator[Prompt]:
+def read_prompts(path: Storage) -> Iterator[Prompt]:
     """The prompts of a data shard, without those that are left out."""
     return (prompt for prompt, left_out in _prompts(path) if not left_out)
 
 
-def _prompts(path: Location) -> Iterator[tuple[Prompt, bool]]:
+def _prompts(path: Storage) -> Iterator[tuple[Prompt, bool]]:
     """Every prompt of a data shard, and whether it is left out: it is not in the input any more and has rollouts."""
     for prompt_id, messages, metadata, left_out in shards.read_tuples(path, shards.DATA_PLACED):
         yield Prompt(prompt_id, json.loads(messages), json.loads(metadata)), bool(left_out)
@@ -93,7 +93,7 @@ def is_scored(work_dir: WorkDir, shard: int, mark: str) -> bool:
     return (
         footer.get(MARK_KEY) == mark
         and footer.get(ROLLOUTS_KEY) == work_dir.rollouts_digest(shard)
-        and not has_journal(work_dir.score_journal(shard))
+        and not work_dir.score_journal(shard).has_journal()
     )
 
 
@@ -101,7 +101,7 @@ def write_scores(work_dir: WorkDir, shard: int, mark: str, *, lines: int = 0) ->
     """Write the verdicts of this mark on a shard, from Parquet and journal; then remove the journal, which is to hold
     at least so many `lines`."""
     _write_scores(work_dir, shard, mark, lines)
-    remove_journal(work_dir.score_journal(shard))
+    work_dir.score_journal(shard).remove_journal()
 
 
 def _write_scores(work_dir: WorkDir, shard: int, mark: str, lines: int = 0) -> None:
@@ -156,7 +156,7 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
                 writer.write(attempt_row(attempt))
         rollouts.close()
     shards.require_written(work_dir.rollout(shard), writer.count)
-    remove_journal(work_dir.rollout_journal(shard))
+    work_dir.rollout_journal(shard).remove_journal()
 
 
 def attempt_row(attempt: Attempt) -> dict[str, Any]:
@@ -224,9 +224,9 @@ class ByPrompt:
 
     def __init__(
         self,
-        path: Location,
+        path: Storage,
         schema: pa.Schema,
-        journal: Location | None = None,
+        journal: Storage | None = None,
         mark: str | None = None,
         *,
         trusted: bool = False,
@@ -235,7 +235,7 @@ class ByPrompt:
         self._path = path
         self._names = schema.names
         # The journal first and held open: a writer that closes the shard meanwhile leaves us either both or the whole.
-        self._journal = open_journal(journal) if journal is not None else None
+        self._journal = journal.open_journal() if journal is not None else None
         self._offsets: dict[str, list[int]] = defaultdict(list)
         self._lines = 0
         current = mark is None

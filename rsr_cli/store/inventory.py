@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
 from rsr_cli.store.journal import read_journal
-from rsr_cli.store.locations import Location
 from rsr_cli.store.state import Closed, State
 from rsr_cli.store.work_dir import WorkDir
 
@@ -21,7 +21,7 @@ from rsr_cli.store.work_dir import WorkDir
 class Loss:
     """A file that lacks rows; `shard` is its number."""
 
-    path: Location
+    path: Storage
     shard: int
     recorded: int
     found: int | None
@@ -39,7 +39,7 @@ def told(losses: Sequence[Loss]) -> str:
     return "\n  ".join([*map(str, losses[:5]), *more])
 
 
-def note(state: State, path: Location) -> None:
+def note(state: State, path: Storage) -> None:
     """Keep what a shard holds that was just closed."""
     state.closed[_key(path)] = Closed(shards.row_count(path), shards.digest(path))
 
@@ -50,7 +50,7 @@ def note_rollouts(state: State, work_dir: WorkDir, shard: int) -> None:
     state.closed.pop(_key(work_dir.rollout_journal(shard)), None)
 
 
-def note_journal(state: State, path: Location, lines: int) -> None:
+def note_journal(state: State, path: Storage, lines: int) -> None:
     """Keep how many lines a journal has that is left for a later run."""
     state.closed[_key(path)] = Closed(lines)
 
@@ -62,7 +62,7 @@ def forget_rollouts(state: State, work_dir: WorkDir, shard: int) -> None:
     state.stages["sample"].by_shard.pop(str(shard), None)
 
 
-def is_as_written(state: State, path: Location) -> bool:
+def is_as_written(state: State, path: Storage) -> bool:
     """A data shard is the one that prepare wrote; not known of one of version 0.1."""
     recorded = state.closed.get(_key(path))
     return path.exists() and (recorded is None or recorded.digest == shards.digest(path))
@@ -94,16 +94,16 @@ def score_losses(state: State, work_dir: WorkDir, numbers: list[int]) -> list[Lo
     return [loss for loss in losses if loss]
 
 
-def _loss(path: Location, shard: int, recorded: Any) -> Loss | None:
+def _loss(path: Storage, shard: int, recorded: Any) -> Loss | None:
     if not isinstance(recorded, int) or shards.row_count(path) >= recorded:
         return None
     return Loss(path, shard, recorded, shards.row_count(path) if path.exists() else None)
 
 
-def _rows(state: State, path: Location) -> int:
+def _rows(state: State, path: Storage) -> int:
     recorded = state.closed.get(_key(path))
     return recorded.rows if recorded else 0
 
 
-def _key(path: Location) -> str:
+def _key(path: Storage) -> str:
     return f"{path.parent.name}/{path.name}"

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from rsr_cli.errors import WorkDirError
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.journal_lines import is_whole
 from rsr_cli.store import shards
 from rsr_cli.store.groups import GOLDS, JUDGED, ByPrompt, is_of_these_rollouts, reference_text
-from rsr_cli.store.journal import open_journal
-from rsr_cli.store.journal_lines import is_whole
 from rsr_cli.store.judged import response_digest, valid_rows
-from rsr_cli.store.locations import Location
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE
 
@@ -54,9 +53,9 @@ def stale_verdicts(work_dir: WorkDir, shard: int) -> int:
     return counts["all"] - counts["valid"]
 
 
-def damaged_lines(path: Location) -> int:
+def damaged_lines(path: Storage) -> int:
     """The lines of a journal that are no records; the last one may be torn, or be under way."""
-    file = open_journal(path)
+    file = path.open_journal()
     if file is None:
         return 0
     with file:

@@ -1,20 +1,16 @@
 """The journal of an open shard: one checked line per record, appended and flushed to disk.
 
-A line that is torn or damaged is no record: what it held is owed again, every other line counts. On a disk it is one
-file; an object store has the same lines in `segments`.
+A line that is torn or damaged is no record: what it held is owed again, every other line counts.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from rsr_cli.store import files, segments
-from rsr_cli.store.journal_file import JournalFile
-from rsr_cli.store.journal_lines import decode, encode
-from rsr_cli.store.locations import Location
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.journal_lines import decode, encode
 
 
 class Journal:
@@ -23,10 +19,10 @@ class Journal:
     `append` and `take` may be called from different threads; `write` from one at a time.
     """
 
-    def __init__(self, path: Location) -> None:
+    def __init__(self, path: Storage) -> None:
         self._buffer: list[bytes] = []
         self._lock = threading.Lock()
-        self._place = JournalFile(path) if isinstance(path, Path) else segments.Segments(path)
+        self._place = path.append_journal()
 
     def append(self, record: dict[str, Any]) -> None:
         line = encode(record)
@@ -58,17 +54,6 @@ class Journal:
         self._place.close()
 
 
-def open_journal(path: Location, *, only_first: bool = False) -> BinaryIO | None:
-    """The lines of a journal as they stand now, at least the first of them; None where there is no journal."""
-    if not isinstance(path, Path):
-        return segments.fetch(path, only_first=only_first)
-    files.require_regular(path)
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        return None
-
-
 def records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each whole record with the offset of its line."""
     offset = 0
@@ -79,40 +64,19 @@ def records(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         offset += len(line)
 
 
-def read_journal(path: Location) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_journal(path: Storage) -> Iterator[tuple[int, dict[str, Any]]]:
     """The records of a journal with their offsets; nothing where there is none."""
-    file = open_journal(path)
+    file = path.open_journal()
     if file is not None:
         with file:
             yield from records(file)
 
 
-def first_record(path: Location) -> dict[str, Any]:
+def first_record(path: Storage) -> dict[str, Any]:
     """The record that a journal begins with, {} where there is none."""
-    file = open_journal(path, only_first=True)
+    file = path.open_journal(only_first=True)
     if file is None:
         return {}
     with file:
         _, record = next(records(file), (0, {}))
         return record
-
-
-def has_journal(path: Location) -> bool:
-    return path.exists() if isinstance(path, Path) else segments.there(path)
-
-
-def journal_size(path: Location) -> int:
-    """Bytes of its lines, 0 where there is no journal."""
-    if not isinstance(path, Path):
-        return segments.size(path)
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def remove_journal(path: Location) -> None:
-    if isinstance(path, Path):
-        files.remove(path)
-    else:
-        segments.remove(path)

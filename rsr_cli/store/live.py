@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.state import now
 from rsr_cli.store.work_dir import WorkDir
 
@@ -36,21 +37,17 @@ class Live:
 
 def write_live(path: Path, live: Live) -> None:
     """Replace the file; nothing happens where the disk does not take it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(asdict(live)).encode())
-        temporary.replace(path)
+    with suppress(OSError), LocalStorage(path).replacing(durable=False) as temporary:
+        temporary.write_bytes(json.dumps(asdict(live)).encode())
 
 
 def read_live(work_dir: WorkDir) -> Live | None:
     """What the writer has said last; None where there is no such file, or nothing that rsr wrote."""
-    if not isinstance(work_dir.root, Path):
+    root = work_dir.root.local_path()
+    if root is None:
         return None  # it is written to the disk of the writer
     try:
-        descriptor = os.open(work_dir.logs / LIVE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(root / "logs" / LIVE_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return None

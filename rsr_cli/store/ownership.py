@@ -7,28 +7,28 @@ before the file gets its name, so that a kill at any moment leaves a file that i
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rsr_cli.errors import WorkDirError
+from rsr_cli.storage.files import digest_of, set_aside
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.lease import LEASE
+from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.lock import LOCK
 from rsr_cli.store import shards
-from rsr_cli.store.files import digest_of, remove, replacing, set_aside
-from rsr_cli.store.lease import LEASE
-from rsr_cli.store.locations import Location
 from rsr_cli.store.state import DamagedState, State
-from rsr_cli.store.work_dir import LOCK, STAGING, WorkDir
+from rsr_cli.store.work_dir import STAGING, WorkDir
 
 log = logging.getLogger(__name__)
 
 
-def refuse_foreign_folder(root: Location) -> None:
+def refuse_foreign_folder(root: Storage) -> None:
     """WorkDirError where `root` can't become a work dir: a folder that is not empty and has no state.json.
 
     One whose state is lost but whose data shards are rsr's own is a work dir.
     """
-    if isinstance(root, Path) and os.path.lexists(root) and not root.is_dir():
+    if root.lexists() and not root.is_dir():
         raise WorkDirError(f"{root} is not a folder", "name a new one, or a work dir")
     if not root.exists():
         return
@@ -57,15 +57,15 @@ def holds_own_data(work_dir: WorkDir) -> bool:
         return False
 
 
-def is_own_file(work_dir: WorkDir, state: State, path: Location) -> bool:
+def is_own_file(work_dir: WorkDir, state: State, path: Storage) -> bool:
     """The file is as rsr wrote it."""
     return digest_of(path) in state.written.get(_name(work_dir, path), [])
 
 
 @contextmanager
-def replacing_own(work_dir: WorkDir, state: State, path: Location) -> Iterator[Path]:
+def replacing_own(work_dir: WorkDir, state: State, path: Storage) -> Iterator[LocalStorage]:
     """Like `replacing`, and `state.json` knows what was written. A file that is not as rsr wrote it is set aside."""
-    with replacing(path) as temporary:
+    with path.replacing() as temporary:
         yield temporary
         there, name = digest_of(path), _name(work_dir, path)
         keep_if_foreign(path, own=there is None or there in state.written.get(name, []))
@@ -74,26 +74,24 @@ def replacing_own(work_dir: WorkDir, state: State, path: Location) -> Iterator[P
         state.save(work_dir.state_path)
 
 
-def write_own_text(work_dir: WorkDir, state: State, path: Location, text: str) -> None:
+def write_own_text(work_dir: WorkDir, state: State, path: Storage, text: str) -> None:
     with replacing_own(work_dir, state, path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def keep_if_foreign(path: Location, *, own: bool) -> None:
+def keep_if_foreign(path: Storage, *, own: bool) -> None:
     """Set a file aside that is about to be replaced and that somebody else has written or changed."""
     if not own:
         log.warning("%s is not as rsr wrote it: it is kept as %s", path, set_aside(path).name)
 
 
-def remove_own(work_dir: WorkDir, state: State, path: Location) -> bool:
+def remove_own(work_dir: WorkDir, state: State, path: Storage) -> bool:
     """Remove a file that is as rsr wrote it; False where it is not, and stays."""
     if not path.exists() or not is_own_file(work_dir, state, path):
         return not path.exists()
-    remove(path)
+    path.remove()
     return True
 
 
-def _name(work_dir: WorkDir, path: Location) -> str:
-    if isinstance(path, Path) and isinstance(work_dir.root, Path):
-        return path.relative_to(work_dir.root).as_posix()
+def _name(work_dir: WorkDir, path: Storage) -> str:
     return str(path).removeprefix(f"{work_dir.root}/")

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.locate import locate
 from rsr_cli.store import shards
 from rsr_cli.store.groups import attempt_row, read_groups
-from rsr_cli.store.locations import Location, locate
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group, Verdict
 
@@ -85,5 +86,5 @@ def _score_rows(group: Group) -> Iterator[dict[str, Any]]:
         yield {"id": group.prompt.id, "attempt": number, **asdict(verdict)}
 
 
-def _table(schema: pa.Schema, paths: Sequence[Location]) -> pa.Table:
+def _table(schema: pa.Schema, paths: Sequence[Storage]) -> pa.Table:
     return pa.Table.from_batches([batch for path in paths for batch in shards.read_batches(path, schema.names)], schema)

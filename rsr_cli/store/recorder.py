@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from rsr_cli.errors import RsrError
 from rsr_cli.store.groups import MARK_KEY, attempt_row, score_mark, verdict_rows, write_rollouts, write_scores
-from rsr_cli.store.journal import Journal, first_record, has_journal, journal_size, remove_journal
+from rsr_cli.store.journal import Journal, first_record
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt, Group, Verdict
 
@@ -27,9 +26,7 @@ class Recorder:
         self._rollouts: dict[int, Journal] = {}
         self._scores: dict[int, Journal] = {}
         self._writing = threading.Lock()
-        self.flush_s = 0.25 if isinstance(work_dir.root, Path) else 0.75
-        """How often to flush, in seconds: what is recorded is to be kept within a second of its arrival, and every put
-        into an object store costs money."""
+        self.flush_s = work_dir.root.flush_s
         self._failure: OSError | RsrError | None = None
 
     def open_rollouts(self, shard: int) -> None:
@@ -56,9 +53,9 @@ class Recorder:
         mark = score_mark(self._work_dir, shard, self._verifier)
         path = self._work_dir.score_journal(shard)
         if first_record(path).get(MARK_KEY) != mark:
-            remove_journal(path)
+            path.remove_journal()
         journal = Journal(path)
-        if not journal_size(path):
+        if not path.journal_size():
             journal.append({MARK_KEY: mark})
         return journal
 
@@ -118,8 +115,8 @@ class Recorder:
     def _drop_empty_journal(self, shard: int) -> None:
         """A journal that was opened in vain is no reason to write the shard again."""
         path = self._work_dir.rollout_journal(shard)
-        if has_journal(path) and not journal_size(path):
-            remove_journal(path)
+        if path.has_journal() and not path.journal_size():
+            path.remove_journal()
 
     def _end_journal(self, journals: dict[int, Journal], shard: int, fold: Callable[[int], None]) -> None:
         """`fold` a journal that is known to hold all that was recorded; it is given how many lines that is."""
@@ -145,7 +142,7 @@ def compact(
 ) -> None:
     """Make a shard's rollouts one whole Parquet file, with the attempts `added` by prompt id. Its journal is to hold at
     least so many `lines`."""
-    if added or lines or has_journal(work_dir.rollout_journal(shard)) or not work_dir.rollout(shard).exists():
+    if added or lines or work_dir.rollout_journal(shard).has_journal() or not work_dir.rollout(shard).exists():
         write_rollouts(work_dir, shard, added or {}, lines=lines)
     else:
-        remove_journal(work_dir.rollout_journal(shard))
+        work_dir.rollout_journal(shard).remove_journal()

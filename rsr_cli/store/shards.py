@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsr_cli.errors import WorkDirError
-from rsr_cli.store.files import replacing, require_regular
-from rsr_cli.store.locations import Location
+from rsr_cli.storage.interface import Storage
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
 DATA_PLACED = DATA.append(pa.field("left_out", pa.bool_()))
@@ -130,12 +129,10 @@ def _digestible(columns: Mapping[str, list[Any]]) -> bytes:
 
 
 @contextmanager
-def writing_shard(
-    path: Location, schema: pa.Schema, metadata: Mapping[str, str] | None = None
-) -> Iterator[ShardWriter]:
+def writing_shard(path: Storage, schema: pa.Schema, metadata: Mapping[str, str] | None = None) -> Iterator[ShardWriter]:
     """A writer whose rows replace `path` when the block ends well."""
     require_own(path)
-    with replacing(path) as temporary:
+    with path.replacing() as temporary:
         writer = ShardWriter(temporary, schema)
         try:
             yield writer
@@ -145,13 +142,13 @@ def writing_shard(
         writer.close(metadata or {})
 
 
-def require_own(path: Location) -> None:
+def require_own(path: Storage) -> None:
     """WorkDirError where a file stands in the place of a shard that rsr did not write."""
     if path.exists() and not digest(path):
         raise WorkDirError(f"{path} was not written by rsr", "move it away: its name is wanted for a shard")
 
 
-def require_written(path: Location, rows: int) -> None:
+def require_written(path: Storage, rows: int) -> None:
     """Read a shard that was just written, before what it was made from is removed: WorkDirError where it does not hold
     so many rows or a page fails its checksum."""
     with _reading(path) as file:
@@ -160,13 +157,13 @@ def require_written(path: Location, rows: int) -> None:
         raise WorkDirError(f"{path} holds {found} rows, not the {rows} that were written", "is the disk failing?")
 
 
-def read_rows(path: Location, schema: pa.Schema) -> Iterator[dict[str, Any]]:
+def read_rows(path: Storage, schema: pa.Schema) -> Iterator[dict[str, Any]]:
     """The rows of a shard in order, with the columns of `schema`; nothing where there is no such file."""
     for row in read_tuples(path, schema):
         yield dict(zip(schema.names, row, strict=True))
 
 
-def read_tuples(path: Location, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
+def read_tuples(path: Storage, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
     """The rows of a shard in order, each in the order of `schema`; nothing where there is no such file."""
     if not path.exists():
         return
@@ -179,39 +176,39 @@ def read_tuples(path: Location, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
             yield from zip(*(batch[n].to_pylist() if n in there else repeat(None) for n in schema.names), strict=False)
 
 
-def read_batches(path: Location, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Storage, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of a shard as Arrow batches, with these columns; nothing where there is no such file."""
     if path.exists():
         with _reading(path) as file:
             yield from file.iter_batches(batch_size=16 * _BATCH_ROWS, columns=list(columns))
 
 
-def row_count(path: Location) -> int:
+def row_count(path: Storage) -> int:
     return _footer(path).rows
 
 
-def schema(path: Location) -> pa.Schema:
+def schema(path: Storage) -> pa.Schema:
     """The columns of a shard that stands."""
     with _reading(path, tail_only=True) as file:
         return file.schema_arrow
 
 
-def footer(path: Location) -> Mapping[str, str]:
+def footer(path: Storage) -> Mapping[str, str]:
     """The metadata that a shard was closed with, {} where there is no such file."""
     return _footer(path).metadata
 
 
-def digest(path: Location) -> str:
+def digest(path: Storage) -> str:
     """The digest of a shard's rows, empty where there is no such file."""
     return footer(path).get(_DIGEST_KEY, "")
 
 
-def columns(path: Location) -> frozenset[str]:
+def columns(path: Storage) -> frozenset[str]:
     """The names of a shard's columns, none where there is no such file."""
     return _footer(path).columns
 
 
-def damage(path: Location) -> str | None:
+def damage(path: Storage) -> str | None:
     """What is wrong with the content of a shard: pages that fail their checksum, rows that are not those of its digest;
     None where it is whole."""
     found = hashlib.blake2b(digest_size=16)
@@ -233,25 +230,13 @@ class _Footer:
     columns: frozenset[str] = frozenset()
 
 
-def _footer(path: Location) -> _Footer:
-    stamp = _stamp(path)
+def _footer(path: Storage) -> _Footer:
+    stamp = path.stamp()
     return _Footer(0, {}) if stamp is None else _read_footer(path, stamp)
 
 
-def _stamp(path: Location) -> tuple[int | str, ...] | None:
-    """Changes with the file; None where there is none."""
-    if not isinstance(path, Path):
-        entry = path.entry()
-        return (entry.size, entry.stamp) if entry else None
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
 @lru_cache(maxsize=4096)
-def _read_footer(path: Location, stamp: tuple[int | str, ...]) -> _Footer:
+def _read_footer(path: Storage, stamp: tuple[int | str, ...]) -> _Footer:
     """Kept as long as the file is the same: it is asked for over and over, and takes milliseconds to parse."""
     with _reading(path, tail_only=True) as file:
         pairs = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
@@ -265,11 +250,9 @@ _DAMAGED = (
 
 
 @contextmanager
-def _reading(path: Location, *, tail_only: bool = False) -> Iterator[pq.ParquetFile]:
+def _reading(path: Storage, *, tail_only: bool = False) -> Iterator[pq.ParquetFile]:
     try:
-        if isinstance(path, Path):
-            require_regular(path)
-        source = path if isinstance(path, Path) else path.open(tail_only=tail_only)
+        source = path.parquet_input(tail_only=tail_only)
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from rsr_cli import __version__
 from rsr_cli.errors import RsrError, WorkDirError
-from rsr_cli.store.files import write_text
-from rsr_cli.store.locations import Location
+from rsr_cli.storage.files import write_text
+from rsr_cli.storage.interface import Storage
 
 VERSION = 1
 _REBUILD = (
@@ -73,11 +73,11 @@ class State:
     version: int = VERSION
     rsr_version: str = __version__
 
-    def save(self, path: Location) -> None:
+    def save(self, path: Storage) -> None:
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
-    def load(cls, path: Location) -> State:
+    def load(cls, path: Storage) -> State:
         """The state in `path`; WorkDirError where it is of another version, DamagedState where it can't be used."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))

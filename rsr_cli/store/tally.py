@@ -7,15 +7,15 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
 from rsr_cli.store.journal import read_journal
-from rsr_cli.store.locations import Location
 
 _TOKENS = ["prompt_tokens", "completion_tokens"]
 _COLUMNS = ["response", "finish_reason", "error", *_TOKENS]
 
 
-def tally(path: Location) -> Counter[str]:
+def tally(path: Storage) -> Counter[str]:
     """Attempts, rollouts (the valid ones), truncated, errors and tokens of a shard."""
     counts: Counter[str] = Counter()
     for batch in shards.read_batches(path, _COLUMNS):
@@ -32,7 +32,7 @@ def tally(path: Location) -> Counter[str]:
     return counts
 
 
-def tally_journal(path: Location) -> Counter[str]:
+def tally_journal(path: Storage) -> Counter[str]:
     """The same of the attempts in a journal."""
     counts: Counter[str] = Counter()
     for _, row in read_journal(path):
@@ -47,7 +47,7 @@ def tally_journal(path: Location) -> Counter[str]:
     return counts
 
 
-def tally_tokens(path: Location, journal: Location) -> Counter[str]:
+def tally_tokens(path: Storage, journal: Storage) -> Counter[str]:
     """The tokens of a shard and of its journal."""
     counts: Counter[str] = Counter()
     for batch in shards.read_batches(path, _TOKENS):
@@ -57,7 +57,7 @@ def tally_tokens(path: Location, journal: Location) -> Counter[str]:
     return counts + Counter({name: written[name] for name in _TOKENS})
 
 
-def most_common_errors(path: Location, count: int = 3) -> Counter[str]:
+def most_common_errors(path: Storage, count: int = 3) -> Counter[str]:
     """The errors of a shard's attempts, the most frequent ones."""
     found: Counter[str] = Counter()
     for batch in shards.read_batches(path, ["error"]):

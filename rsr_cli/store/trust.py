@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli.errors import WorkDirError
-from rsr_cli.store.locations import Location
+from rsr_cli.storage.interface import Storage
+from rsr_cli.storage.local import LocalStorage
 
 log = logging.getLogger(__name__)
 
@@ -26,27 +27,26 @@ _FILES = {"chat_template", "model_path"}
 """The keys whose files are code, or may hold some."""
 
 
-def stamps(root: Location) -> list[str]:
+def stamps(root: Storage) -> list[str]:
     """What proves that this user has made, or trusts, the work dir at `root`; nothing where no key can be kept."""
     try:
         key = _key()
     except OSError as error:
         log.debug("no key can be kept: %s", error)
         return []
-    places = [str(root)]
-    if isinstance(root, Path):
-        places = [os.path.realpath(root), f"inode {root.stat().st_ino}"]
+    path = root.local_path()
+    places = [str(root)] if path is None else [os.path.realpath(path), f"inode {path.stat().st_ino}"]
     return [hmac.new(key, place.encode("utf-8", "surrogateescape"), "sha256").hexdigest() for place in places]
 
 
-def is_trusted(root: Location, state: dict[str, Any]) -> bool:
+def is_trusted(root: Storage, state: dict[str, Any]) -> bool:
     """The state of the work dir at `root` bears one of its stamps."""
     given = state.get("made_here")
     known = {text for text in given if isinstance(text, str)} if isinstance(given, list) else set()
     return not known.isdisjoint(stamps(root)) if known else False
 
 
-def require_trusted(code: Iterable[str], loose: Collection[str], root: Location | None) -> None:
+def require_trusted(code: Iterable[str], loose: Collection[str], root: Storage | None) -> None:
     """WorkDirError where code (`path/to/file.py:name`, or a file) lies in a work dir that was not made here, or where
     the saved config of one names it by a path that is not absolute (`loose`)."""
     for text in code:
@@ -77,20 +77,21 @@ def code_in(settings: Any, key: str = "") -> Iterator[str]:
         yield settings
 
 
-def _work_dirs_around(path: Path, root: Location | None) -> Iterator[Path]:
+def _work_dirs_around(path: Path, root: Storage | None) -> Iterator[LocalStorage]:
     """The work dirs in which a file lies, by its path as it is written or by where that leads."""
+    here = root.local_path() if root is not None else None
     as_written = Path(os.path.normpath(path.absolute()))
-    for folder in dict.fromkeys([*as_written.parents, *path.resolve().parents]):
-        is_root = isinstance(root, Path) and root.exists() and folder.exists() and folder.samefile(root)
+    for folder in map(LocalStorage, dict.fromkeys([*as_written.parents, *path.resolve().parents])):
+        is_root = here is not None and here.exists() and folder.exists() and folder.samefile(here)
         if is_root or {"stages", "version"} <= _state(folder).keys():
             yield folder
 
 
-def _state(folder: Location) -> dict[str, Any]:
+def _state(folder: Storage) -> dict[str, Any]:
     """What lies there as state.json, {} where that is none."""
     path = folder / "state.json"
     try:
-        if not isinstance(path, Path) or path.is_file():
+        if path.is_file():
             found = json.loads(path.read_text(encoding="utf-8"))
             return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):

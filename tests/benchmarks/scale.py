@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from rsr_cli.config.load import load_config
 from rsr_cli.scoring.build import verifier_fingerprint
 from rsr_cli.stages.sample import sample_fingerprint
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, ROLLOUTS_KEY, score_mark
 from rsr_cli.store.journal import Journal
@@ -86,7 +87,7 @@ def measure_size(folder: Path, prompts: int, rollouts: int, shard_size: int) -> 
     print(f"{'':44} {'wall s':>9} {'CPU s':>9} {'peak MiB':>9}")
     with ModelServer() as server:
         config = write_inputs(folder, prompts, rollouts, shard_size, server.base_url)
-        work_dir = WorkDir(folder / "w")
+        work_dir = WorkDir(LocalStorage(folder / "w"))
         say("prepare", rsr("prepare", config, "-w", work_dir.root))
         add_rollouts(work_dir, rollouts)
         size = sum(path.stat().st_size for path in work_dir.root.glob("*/*.parquet"))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.journal import read_journal
 from tests.rsr_processes import start_rsr
 from tests.server import ModelServer
@@ -44,4 +45,4 @@ def test_what_is_said_to_be_kept_is_on_the_disk(
     assert process.exitcode in (128 + first, 128 + second)
     told = re.search(r"stopping: (\d+) attempts that arrived are kept", output.read_text())
     assert told is not None
-    assert sum(1 for _ in read_journal(journal)) >= int(told[1]) > 0
+    assert sum(1 for _ in read_journal(LocalStorage(journal))) >= int(told[1]) > 0

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Attempt
@@ -64,7 +65,7 @@ def config_for(server: ModelServer, folder: Path, *, prompts: int = 40, **sectio
 
 def recorded(work_dir: Path) -> dict[tuple[str, int], Attempt]:
     """The attempts that stand in the shards and the journals of a work dir, as a reader finds them."""
-    target = WorkDir(work_dir)
+    target = WorkDir(LocalStorage(work_dir))
     return {
         (group.prompt.id, attempt.attempt): attempt
         for shard in target.shards()

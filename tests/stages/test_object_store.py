@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rsr_cli.storage.objects import ObjectStorage
 from rsr_cli.store.groups import read_groups
-from rsr_cli.store.locations import Remote
 from rsr_cli.store.work_dir import WorkDir
 from tests.conftest import Rsr
 from tests.object_store import *  # noqa: F403
@@ -22,7 +22,7 @@ from tests.work_dirs import journals, outcome, sums, write_config, write_rows
 
 
 def test_a_run_comes_out_as_on_a_disk(
-    tmp_path: Path, bucket: Remote, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bucket: ObjectStorage, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = config_for(model_server, tmp_path, shard={"size": 20})
     root = bucket / "runs" / "w"
@@ -47,7 +47,9 @@ def test_a_run_comes_out_as_on_a_disk(
     assert outcome(copied(root, tmp_path / "again")) == outcome(tmp_path / "local")
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, bucket: Remote, rsr: Rsr, model_server: ModelServer) -> None:
+def test_a_killed_run_goes_on_where_it_was(
+    tmp_path: Path, bucket: ObjectStorage, rsr: Rsr, model_server: ModelServer
+) -> None:
     config = config_for(model_server, tmp_path, shard={"size": 20})
     assert rsr("run", config, "-w", tmp_path / "local").exit_code == 0
     model_server.scenario.latency = lambda ask: 0.05 + 0.2 * ask.chance("latency")
@@ -72,7 +74,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, bucket: Remote, rsr: 
     assert not journals(here)
 
 
-def test_a_writer_that_lost_its_lease_writes_no_more(tmp_path: Path, bucket: Remote, model_server: ModelServer) -> None:
+def test_a_writer_that_lost_its_lease_writes_no_more(
+    tmp_path: Path, bucket: ObjectStorage, model_server: ModelServer
+) -> None:
     model_server.scenario.latency = lambda ask: 0.3
     process = begun(config_for(model_server, tmp_path), bucket / "w", RSR_LEASE_SECONDS="3")
     wait_for(lambda: attempts(bucket / "w"))
@@ -86,7 +90,7 @@ def test_a_writer_that_lost_its_lease_writes_no_more(tmp_path: Path, bucket: Rem
     assert stages["sample"]["status"] == "running", "the state is the other's to write"
 
 
-def test_what_came_to_nothing_leaves_nothing(tmp_path: Path, bucket: Remote, rsr: Rsr) -> None:
+def test_what_came_to_nothing_leaves_nothing(tmp_path: Path, bucket: ObjectStorage, rsr: Rsr) -> None:
     rows = write_rows(tmp_path / "in.jsonl", [{"id": "no messages"}])
     assert (
         rsr("run", write_config(tmp_path / "c.yaml", rows, "http://127.0.0.1:9/v1"), "-w", bucket / "w").exit_code == 2
@@ -94,12 +98,12 @@ def test_what_came_to_nothing_leaves_nothing(tmp_path: Path, bucket: Remote, rsr
     assert keys(bucket) == []
 
 
-def begun(config: Path, root: Remote, **environment: str) -> subprocess.Popen[str]:
+def begun(config: Path, root: ObjectStorage, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "rsr_cli", "run", str(config), "-w", str(root)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
 
 
-def attempts(root: Remote) -> dict[tuple[str, int], int | None]:
+def attempts(root: ObjectStorage) -> dict[tuple[str, int], int | None]:
     """The seed of each attempt that is recorded, as a reader finds it now."""
     work_dir = WorkDir(root)
     return {

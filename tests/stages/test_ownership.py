@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rsr_cli.store.locations import Remote
+from rsr_cli.storage.objects import ObjectStorage
 from tests.conftest import Rsr
 from tests.object_store import *  # noqa: F403
 from tests.server.running import ModelServer
@@ -73,7 +73,7 @@ def test_the_state_of_something_else_makes_no_work_dir(tmp_path: Path, rsr: Rsr,
     assert everything(theirs) == before
 
 
-def test_a_prefix_with_something_else_under_it_is_no_work_dir(bucket: Remote, rsr: Rsr, config: Path) -> None:
+def test_a_prefix_with_something_else_under_it_is_no_work_dir(bucket: ObjectStorage, rsr: Rsr, config: Path) -> None:
     (bucket / "theirs" / "train" / "model.bin").write_bytes(b"mine")
     outcome = rsr("run", config, "-w", bucket / "theirs")
     assert outcome.exit_code == 2 and "is not a work dir and is not empty" in outcome.stderr

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsr_cli.sampling.guards import missing_reply
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
@@ -42,7 +43,7 @@ def test_a_tool_call_is_kept_and_is_no_empty_reply(tmp_path: Path, rsr: Rsr, mod
     stats = json.loads((work_dir / "summary/stats.json").read_text())
     assert '"empty_replies": 0' in json.dumps(stats)
     assert '"add"' in rsr("show", "-w", work_dir).stdout.replace("\n", "").replace("\\", "")
-    [attempt] = [a for group in read_groups(WorkDir(work_dir), 0) for a in group.attempts.values()][:1]
+    [attempt] = [a for group in read_groups(WorkDir(LocalStorage(work_dir)), 0) for a in group.attempts.values()][:1]
     assert missing_reply(attempt) is None
 
 
@@ -50,7 +51,7 @@ def test_a_shard_without_the_column_reads_as_null(tmp_path: Path) -> None:
     old = shards.ROLLOUT.remove(shards.ROLLOUT.get_field_index("tool_calls"))
     row = {"id": "a", "attempt": 0, "step": 0, "step_size": 1, "response": "x", "finish_reason": "stop", "model": "m"}
     pq.write_table(pa.Table.from_pylist([row], schema=old), tmp_path / "shard.parquet")
-    [read] = shards.read_rows(tmp_path / "shard.parquet", shards.ROLLOUT)
+    [read] = shards.read_rows(LocalStorage(tmp_path / "shard.parquet"), shards.ROLLOUT)
     assert read["tool_calls"] is None and read["response"] == "x"
 
 

@@ -16,7 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rsr_cli.cli.app import app
-from rsr_cli.store.files import sync_directory, write_text
+from rsr_cli.storage.files import write_text
+from rsr_cli.storage.local import LocalStorage
 from tests.conftest import Rsr
 from tests.server.running import ModelServer
 from tests.work_dirs import state, sums, write_config, write_rows
@@ -83,7 +84,7 @@ def test_the_work_dir_itself_may_be_a_link(work_dir: Path, tmp_path: Path, rsr: 
 def test_a_temporary_file_is_made_and_never_followed(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("mine")
     (tmp_path / ".state.json.tmp").symlink_to(tmp_path / "outside")
-    write_text(tmp_path / "state.json", "new")
+    write_text(LocalStorage(tmp_path / "state.json"), "new")
     assert (tmp_path / "outside").read_text() == "mine"
     assert (tmp_path / "state.json").read_text() == "new" and not (tmp_path / "state.json").is_symlink()
 
@@ -124,10 +125,10 @@ def test_a_folder_that_can_not_be_flushed_is_no_failure(tmp_path: Path, monkeypa
 
     for number in (errno.EINVAL, errno.ENOTSUP):
         refuse(number)
-        sync_directory(tmp_path)
+        LocalStorage(tmp_path).sync_entries()
     refuse(errno.EIO)
     with pytest.raises(OSError):
-        sync_directory(tmp_path)
+        LocalStorage(tmp_path).sync_entries()
 
 
 BROKEN: list[Any] = [

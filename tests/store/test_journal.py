@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsr_cli.storage.journal_lines import encode
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.journal import Journal, read_journal
-from rsr_cli.store.journal_lines import encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 records = st.lists(st.fixed_dictionaries({"id": texts, "attempt": st.integers(0, 9), "response": st.none() | texts}))
 
 
-def write(path: Path, items: list[dict[str, object]]) -> None:
+def write(path: LocalStorage, items: list[dict[str, object]]) -> None:
     journal = Journal(path)
     for item in items:
         journal.append(item)
@@ -23,14 +23,14 @@ def write(path: Path, items: list[dict[str, object]]) -> None:
     journal.close()
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path: LocalStorage) -> list[dict[str, object]]:
     return [record for _, record in read_journal(path)]
 
 
 @given(records)
 def test_what_is_written_is_read(items: list[dict[str, object]]) -> None:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "j"
+        path = LocalStorage(folder) / "j"
         write(path, items)
         assert read(path) == items
 
@@ -40,7 +40,7 @@ def test_cut_at_any_byte_and_continued(
     first: list[dict[str, object]], then: list[dict[str, object]], data: st.DataObject
 ) -> None:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "j"
+        path = LocalStorage(folder) / "j"
         write(path, first)
         size = path.stat().st_size
         cut = data.draw(st.integers(0, size))
@@ -58,7 +58,7 @@ def test_cut_at_any_byte_and_continued(
 @given(records.filter(bool), st.data())
 def test_a_damaged_byte_costs_one_record_or_two(items: list[dict[str, object]], data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "j"
+        path = LocalStorage(folder) / "j"
         write(path, items)
         content = bytearray(path.read_bytes())
         place = data.draw(st.integers(0, len(content) - 1))
@@ -69,5 +69,5 @@ def test_a_damaged_byte_costs_one_record_or_two(items: list[dict[str, object]], 
         assert len(found) >= len(items) - 2
 
 
-def test_no_journal_is_no_records(tmp_path: Path) -> None:
-    assert read(tmp_path / "none") == []
+def test_no_journal_is_no_records(tmp_path: LocalStorage) -> None:
+    assert read(LocalStorage(tmp_path / "none")) == []

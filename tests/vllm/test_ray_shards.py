@@ -16,7 +16,7 @@ import pytest
 
 from rsr_cli.errors import BackendError, PluginError
 from rsr_cli.executors.ray_shards import over_shards
-from rsr_cli.store.locations import Remote
+from rsr_cli.storage.objects import ObjectStorage
 from tests.conftest import Rsr
 from tests.object_store import *  # noqa: F403
 from tests.object_store import copied
@@ -171,7 +171,7 @@ def test_two_shards_are_scored_at_once_on_the_cluster_that_is_named(
     assert int(node) in descendants(os.getpid())
 
 
-def test_a_work_dir_in_an_object_store(work_dir: Path, bucket: Remote, tmp_path: Path, rsr: Rsr) -> None:
+def test_a_work_dir_in_an_object_store(work_dir: Path, bucket: ObjectStorage, tmp_path: Path, rsr: Rsr) -> None:
     bucket.store.fs.put(f"{work_dir}/", f"{bucket.key}/w/", recursive=True)
     for stage in ("verify", "format", "analyze"):
         outcome = rsr(stage, "-w", bucket / "w", "--executor", "ray")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.tiny.problems import generate
@@ -43,7 +44,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def recorded(work_dir: Path) -> set[tuple[str, int, str | None]]:
-    target = WorkDir(work_dir)
+    target = WorkDir(LocalStorage(work_dir))
     return {
         (group.prompt.id, attempt.attempt, attempt.response)
         for shard in target.shards()

@@ -71,11 +71,10 @@ class BatchApi(Poster):
         return await self._insist(ask, f"the server does not tell of the batch {batch_id}", hint)
 
     async def download(self, file_ids: Sequence[str], path: Path) -> None:
-        """Files of answers, one behind the other, as `path`. Raises OSError where the disk does not take them."""
-        temporary = path.with_name(f".{path.name}.tmp")
+        """Write files of answers to `path`, one behind the other. Raises OSError where the disk does not take them."""
 
         async def ask(endpoint: Endpoint) -> OSError | None:
-            with temporary.open("wb") as file:
+            with path.open("wb") as file:
 
                 async def receive(response: aiohttp.ClientResponse) -> OSError | None:
                     chunk = b"\n"
@@ -110,7 +109,6 @@ class BatchApi(Poster):
         trouble = await self._insist(ask, "the answers could not be downloaded")
         if trouble is not None:
             raise trouble
-        temporary.replace(path)
 
     async def _latest(self, endpoint: Endpoint) -> list[dict[str, Any]]:
         """The newest batches of the account; none where the server does not list them."""

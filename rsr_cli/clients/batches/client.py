@@ -263,7 +263,8 @@ class BatchClient:
                 hint=self._how_to_give_up(name),
             )
             if status.status != FAILED:
-                await self._api.download(status.files, self._folder.responses(batch))
+                with self._folder.responses(batch).replacing() as temporary:
+                    await self._api.download(status.files, temporary)
             batch.status = status.status
             self._folder.save(batch)
             if status.status == FAILED:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from rsr_cli.clients.batches.lines import custom_id, name_in, run_of, tells_succ
 from rsr_cli.clients.batches.status import FAILED
 from rsr_cli.clients.endpoints import Dialect
 from rsr_cli.errors import WorkDirError
+from rsr_cli.storage.files import write_text
+from rsr_cli.storage.local import LocalStorage
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,12 @@ class Batch:
 class RequestFile:
     """A file of requests that is being written. It is there once it is closed."""
 
-    def __init__(self, path: Path, batch: Batch) -> None:
+    def __init__(self, path: LocalStorage, batch: Batch) -> None:
         self.path = path
         self.batch = batch
         self.names: dict[str, None] = {}
         self.bytes = 0
-        self._temporary = path.with_name(f".{path.name}.tmp")
+        self._temporary = path.new_temporary()
         self._file = self._temporary.open("wb")
 
     def add(self, name: str, line: bytes) -> None:
@@ -59,10 +60,8 @@ class RequestFile:
         self.bytes += len(line)
 
     def close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
-        self._temporary.replace(self.path)
+        self.path.replace_by(self._temporary)
 
     def drop(self) -> None:
         self._file.close()
@@ -74,7 +73,7 @@ class BatchFolder:
 
     def __init__(self, folder: Path) -> None:
         """Makes the folder, or reads what lies there. Raises WorkDirError."""
-        self.path = folder
+        self.path = LocalStorage(folder)
         self.successes = 0
         """The answers that are no failures."""
         self.dialect = Dialect()
@@ -93,10 +92,10 @@ class BatchFolder:
             if batch.status != FAILED:
                 self._index(batch)
 
-    def requests(self, batch: Batch) -> Path:
+    def requests(self, batch: Batch) -> LocalStorage:
         return self.path / f"requests-{batch.number:04d}.jsonl"
 
-    def responses(self, batch: Batch) -> Path:
+    def responses(self, batch: Batch) -> LocalStorage:
         return responses_beside(self.requests(batch))
 
     def begin(self, dialect: Dialect) -> RequestFile:
@@ -113,13 +112,7 @@ class BatchFolder:
             self._note(name, file.batch)
 
     def save(self, batch: Batch) -> None:
-        path = self.requests(batch).with_suffix(".json")
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(asdict(batch), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_text(self.requests(batch).with_suffix(".json"), json.dumps(asdict(batch), indent=2))
 
     def take_up(self, batch: Batch) -> tuple[int, int]:
         """Find the answers of a batch whose file of answers is there: how many, and to how many requests."""
@@ -187,12 +180,12 @@ class BatchFolder:
             self._runs.update(dict.fromkeys([(key, attempt) for attempt in run], run))
 
 
-def responses_beside(requests: Path) -> Path:
+def responses_beside(requests: LocalStorage) -> LocalStorage:
     """Where the answers to a file of requests are expected."""
     return requests.with_name(requests.name.replace("requests-", "responses-"))
 
 
-def awaited(folder: Path) -> list[Path]:
+def awaited(folder: LocalStorage) -> list[LocalStorage]:
     """The files of requests under a folder that nobody has submitted or answered."""
     found = []
     for parent in sorted({path.parent for path in folder.rglob("requests-*.json")}):

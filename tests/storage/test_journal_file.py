@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsr_cli.errors import RsrError
+from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store.journal import Journal, read_journal
 from tests.conftest import Rsr
 from tests.server import ModelServer
@@ -43,7 +44,7 @@ RECORDS = [{"id": f"p{number}", "attempt": 0, "response": "x" * 100} for number 
 
 
 def written(path: Path, records: list[dict[str, object]]) -> Journal:
-    journal = Journal(path)
+    journal = Journal(LocalStorage(path))
     for record in records:
         journal.append(record)
     journal.write(journal.take())
@@ -66,7 +67,7 @@ def test_a_harmed_journal_is_written_again(when: str, how: str, tmp_path: Path) 
         journal.append(RECORDS[40])
         journal.write(journal.take())
     journal.verify()
-    found = [record for _, record in read_journal(path)]
+    found = [record for _, record in read_journal(LocalStorage(path))]
     expected = RECORDS[: 41 if when == "between two writes" else 40]
     assert sorted(found, key=str) == sorted(expected, key=str)
     journal.append(RECORDS[41])
@@ -77,8 +78,8 @@ def test_a_harmed_journal_is_written_again(when: str, how: str, tmp_path: Path) 
 def test_a_harm_that_leaves_no_trace_is_found_when_the_shard_closes(tmp_path: Path) -> None:
     journal = written(tmp_path / "j", RECORDS)
     overwrite_unseen(tmp_path / "j")
-    assert len(list(read_journal(tmp_path / "j"))) < len(RECORDS)
-    assert journal.verify() == len(RECORDS) == len(list(read_journal(tmp_path / "j")))
+    assert len(list(read_journal(LocalStorage(tmp_path / "j")))) < len(RECORDS)
+    assert journal.verify() == len(RECORDS) == len(list(read_journal(LocalStorage(tmp_path / "j"))))
 
 
 def test_a_time_alone_is_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -90,7 +91,7 @@ def test_a_time_alone_is_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_what_is_lost_is_counted_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsr_cli.store.journal_file.KEPT_BYTES", 1)
+    monkeypatch.setattr("rsr_cli.storage.journal_file.KEPT_BYTES", 1)
     journal = written(tmp_path / "j", RECORDS[:50])
     journal.append(RECORDS[50])
     journal.write(journal.take())
@@ -99,7 +100,7 @@ def test_what_is_lost_is_counted_and_the_rest_is_kept(tmp_path: Path, monkeypatc
     with pytest.raises(RsrError, match="50 of its 51 records are lost") as told:
         journal.write(journal.take())
     assert told.value.exit_code == 1
-    assert [record for _, record in read_journal(tmp_path / "j")] == RECORDS[50:52]
+    assert [record for _, record in read_journal(LocalStorage(tmp_path / "j"))] == RECORDS[50:52]
 
 
 @pytest.mark.parametrize("how", ["deleted", "emptied", "overwritten", "with its folder"])
@@ -136,7 +137,7 @@ def test_a_run_that_lost_rows_does_not_end_well(
     config = write_config(
         tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(25)), model_server.base_url, shard={"size": 1000}
     )
-    monkeypatch.setattr("rsr_cli.store.journal_file.KEPT_BYTES", 1)
+    monkeypatch.setattr("rsr_cli.storage.journal_file.KEPT_BYTES", 1)
     journal = tmp_path / "w/rollout/shard_0000.journal"
 
     def harm(number: int) -> None:

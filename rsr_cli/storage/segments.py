@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from rsr_cli.errors import RsrError, WorkDirError
-from rsr_cli.store.journal_lines import KEPT_BYTES, is_whole
-from rsr_cli.store.locations import Remote
+from rsr_cli.storage.journal_lines import KEPT_BYTES, is_whole
+
+if TYPE_CHECKING:
+    from rsr_cli.storage.objects import ObjectStorage
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ _AT_ONCE = 256
 class Segments:
     """Writes the next segments of a journal."""
 
-    def __init__(self, folder: Remote) -> None:
+    def __init__(self, folder: ObjectStorage) -> None:
         self._folder = folder
         if not there(folder):
             remove(folder)
@@ -68,17 +70,17 @@ class Segments:
         """Nothing is held open."""
 
 
-def there(folder: Remote) -> bool:
+def there(folder: ObjectStorage) -> bool:
     return (folder / _FIRST).exists()
 
 
-def size(folder: Remote) -> int:
+def size(folder: ObjectStorage) -> int:
     """Bytes of all segments."""
     entries = folder.store.entries(folder.key)
     return sum(entry.size for entry in entries.values()) if _FIRST in entries else 0
 
 
-def fetch(folder: Remote, *, only_first: bool = False) -> BinaryIO | None:
+def fetch(folder: ObjectStorage, *, only_first: bool = False) -> BinaryIO | None:
     """The segments as one file, which goes away when it is closed; None where there is no journal."""
     names = _names(folder)
     if not names or names[0] != _FIRST:
@@ -97,12 +99,12 @@ def fetch(folder: Remote, *, only_first: bool = False) -> BinaryIO | None:
     return file
 
 
-def remove(folder: Remote) -> None:
+def remove(folder: ObjectStorage) -> None:
     """The first one first: a crash leaves a whole journal, or none."""
     if names := _names(folder):
         (folder / names[0]).unlink(missing_ok=True)
         folder.remove_all(names[1:])
 
 
-def _names(folder: Remote) -> list[str]:
+def _names(folder: ObjectStorage) -> list[str]:
     return sorted(name for name in folder.store.entries(folder.key) if name.isdigit())

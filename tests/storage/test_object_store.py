@@ -18,12 +18,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from rsr_cli.errors import StorageError, WorkDirError
-from rsr_cli.store import segments, shards
-from rsr_cli.store.files import replacing
-from rsr_cli.store.journal import Journal, has_journal, journal_size, read_journal, remove_journal
-from rsr_cli.store.lease import SECONDS_VARIABLE, Lease, has_holder, leased
-from rsr_cli.store.locations import Remote, locate
-from rsr_cli.store.mirror import mirror_of, mirrored
+from rsr_cli.storage import segments
+from rsr_cli.storage.lease import SECONDS_VARIABLE, Lease, has_holder, leased
+from rsr_cli.storage.locate import locate
+from rsr_cli.storage.mirror import mirror_of, mirrored
+from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.store import shards
+from rsr_cli.store.journal import Journal, read_journal
 from tests.object_store import *  # noqa: F403
 from tests.object_store import keys
 
@@ -36,12 +37,12 @@ def write(journal: Journal, rows: list[dict[str, object]]) -> None:
     journal.write(journal.take())
 
 
-def read(path: Remote) -> list[dict[str, object]]:
+def read(path: ObjectStorage) -> list[dict[str, object]]:
     return [record for _, record in read_journal(path)]
 
 
 @pytest.fixture
-def folder(bucket: Remote) -> Remote:
+def folder(bucket: ObjectStorage) -> ObjectStorage:
     """A journal of three segments with two rows each."""
     path = bucket / "rollout" / "shard_0000.journal"
     journal = Journal(path)
@@ -50,16 +51,16 @@ def folder(bucket: Remote) -> Remote:
     return path
 
 
-def test_segments_are_read_as_one_journal_and_go_on(folder: Remote) -> None:
+def test_segments_are_read_as_one_journal_and_go_on(folder: ObjectStorage) -> None:
     assert keys(folder) == ["00000001", "00000002", "00000003"]
     assert read(folder) == ROWS
     write(Journal(folder), ROWS[:1])
     assert read(folder) == [*ROWS, ROWS[0]]
-    assert journal_size(folder) == sum(len((folder / name).read_bytes()) for name in keys(folder))
+    assert folder.journal_size() == sum(len((folder / name).read_bytes()) for name in keys(folder))
 
 
 def test_a_segment_that_is_gone_or_damaged_costs_what_it_held(
-    folder: Remote, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    folder: ObjectStorage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("rsr_cli"), "propagate", True)
     (folder / "00000002").unlink()
@@ -69,25 +70,25 @@ def test_a_segment_that_is_gone_or_damaged_costs_what_it_held(
     assert read(folder) == [*ROWS[:2], ROWS[4]]
 
 
-def test_what_a_removal_left_is_no_journal(folder: Remote) -> None:
+def test_what_a_removal_left_is_no_journal(folder: ObjectStorage) -> None:
     (folder / "00000001").unlink()  # a crash right after that
-    assert not has_journal(folder) and journal_size(folder) == 0 and read(folder) == []
+    assert not folder.has_journal() and folder.journal_size() == 0 and read(folder) == []
     write(Journal(folder), ROWS[:1])
     assert read(folder) == ROWS[:1]
-    remove_journal(folder)
+    folder.remove_journal()
     assert keys(folder) == []
 
 
-def test_two_who_write_one_journal_notice(folder: Remote) -> None:
+def test_two_who_write_one_journal_notice(folder: ObjectStorage) -> None:
     one, other = segments.Segments(folder), segments.Segments(folder)
     one.write(b"a\n")
     with pytest.raises(WorkDirError, match="another process writes here"):
         other.write(b"b\n")
 
 
-def test_a_file_is_whole_or_not_there(bucket: Remote) -> None:
+def test_a_file_is_whole_or_not_there(bucket: ObjectStorage) -> None:
     path = bucket / "data" / "shard_0000.parquet"
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), path.replacing() as temporary:
         temporary.write_text("half")
         raise ZeroDivisionError
     assert not path.exists()
@@ -100,24 +101,24 @@ def test_a_file_is_whole_or_not_there(bucket: Remote) -> None:
     assert sum(batch.num_rows for batch in shards.read_batches(path, ["id"])) == 3000
 
 
-def test_the_writer_knows_what_lies_there_without_asking(bucket: Remote) -> None:
+def test_the_writer_knows_what_lies_there_without_asking(bucket: ObjectStorage) -> None:
     with leased(bucket):
         path = bucket / "a" / "b" / "c"
         assert not path.exists() and not (bucket / "a").is_dir()
         path.write_bytes(b"1")
         assert path.exists() and [child.name for child in (bucket / "a").iterdir()] == ["b"]
-        stamp = path.entry()
+        stamp = path.stamp()
         path.write_bytes(b"2")
-        assert path.entry() != stamp
+        assert path.stamp() != stamp
         path.unlink()
         assert not path.exists() and not (bucket / "a").exists()
 
 
-def test_the_lease_is_for_one(bucket: Remote) -> None:
+def test_the_lease_is_for_one(bucket: ObjectStorage) -> None:
     with leased(bucket):
         (bucket / "state.json").write_bytes(b"{}")
         here = locate(str(bucket))
-        assert isinstance(here, Remote)
+        assert isinstance(here, ObjectStorage)
         assert has_holder(here)
         with pytest.raises(WorkDirError, match=rf"in use by the process with pid \d+ on {socket.gethostname()}"):
             Lease(here).take()
@@ -131,8 +132,8 @@ def test_the_lease_is_for_one(bucket: Remote) -> None:
 
 HOLD = """
 import sys, time
-from rsr_cli.store.lease import leased
-from rsr_cli.store.locations import locate
+from rsr_cli.storage.lease import leased
+from rsr_cli.storage.locate import locate
 with leased(locate(sys.argv[1])):
     locate(sys.argv[1] + "/began").write_bytes(b"1")
     time.sleep(600)
@@ -140,7 +141,7 @@ with leased(locate(sys.argv[1])):
 
 
 def test_the_lease_of_a_killed_process_is_free_here_at_once_and_elsewhere_when_it_has_run_out(
-    bucket: Remote, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SECONDS_VARIABLE, "3")
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(bucket)])
@@ -158,7 +159,7 @@ def test_the_lease_of_a_killed_process_is_free_here_at_once_and_elsewhere_when_i
 
 
 def test_who_has_slept_over_the_end_of_the_lease_is_the_writer_no_more(
-    bucket: Remote, monkeypatch: pytest.MonkeyPatch
+    bucket: ObjectStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sleeper = Lease(bucket)
     sleeper.take()
@@ -181,14 +182,14 @@ class Careless(MemoryFileSystem):  # type: ignore[misc]
 
 
 def test_where_conditions_are_not_heeded_one_of_two_wins_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsr_cli.store.lease._SETTLING_S", 0.3)
+    monkeypatch.setattr("rsr_cli.storage.lease._SETTLING_S", 0.3)
     fsspec.register_implementation("careless", Careless, clobber=True)
     roots = [locate("careless://bucket/w") for _ in range(6)]
     with ThreadPoolExecutor() as pool:
         assert sum(pool.map(taken, roots)) == 1
 
 
-def test_logs_and_the_like_are_fetched_and_put(bucket: Remote) -> None:
+def test_logs_and_the_like_are_fetched_and_put(bucket: ObjectStorage) -> None:
     (bucket / "logs" / "rsr.log").write_bytes(b"before\n")
     with leased(bucket), mirrored(bucket):
         logs = mirror_of(bucket).folder("logs")
@@ -207,14 +208,14 @@ def test_logs_and_the_like_are_fetched_and_put(bucket: Remote) -> None:
 
 def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, object_store: str) -> None:
     root = locate("s3://bucket/w")
-    assert isinstance(root, Remote)
+    assert isinstance(root, ObjectStorage)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(StorageError, match=r"s3://bucket/w.* is out of reach: EndpointConnectionError"):
         root.exists()
 
 
-def taken(root: Remote) -> bool:
+def taken(root: ObjectStorage) -> bool:
     try:
         Lease(root).take()
     except WorkDirError:

@@ -17,12 +17,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsr_cli.errors import ConfigError, StorageError, WorkDirError
-from rsr_cli.store.locations import Remote, locate
+
+if TYPE_CHECKING:
+    from rsr_cli.storage.objects import ObjectStorage
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class Holder:
 
 
 @contextmanager
-def leased(root: Remote) -> Iterator[None]:
+def leased(root: ObjectStorage) -> Iterator[None]:
     """Be the one writer under this root; WorkDirError that says who is, where somebody is already."""
     lease = Lease(root)
     lease.take()
@@ -79,7 +80,7 @@ def leased(root: Remote) -> Iterator[None]:
         yield
 
 
-def has_holder(root: Remote) -> bool:
+def has_holder(root: ObjectStorage) -> bool:
     """Somebody is writing here now, as far as a reader can tell by its own clock."""
     found = _last(root / LEASE)
     if found is None:
@@ -89,7 +90,7 @@ def has_holder(root: Remote) -> bool:
 
 
 class Lease:
-    def __init__(self, root: Remote) -> None:
+    def __init__(self, root: ObjectStorage) -> None:
         seconds = _seconds()
         self._root = root
         self._folder = root / LEASE
@@ -103,7 +104,7 @@ class Lease:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A process that works for the holder asks the store."""
-        return LeaseOfAnother, (str(self._root), self._holder.owner)
+        return LeaseOfAnother, (self._root.unguarded(), self._holder.owner)
 
     def check(self) -> None:
         """WorkDirError where this process is not the writer any more."""
@@ -192,7 +193,7 @@ class Lease:
             pass  # it runs out by itself
         self._good_until = 0.0
 
-    def _age(self, path: Remote) -> float:
+    def _age(self, path: ObjectStorage) -> float:
         """Seconds since an object was put: what the store says of it, beside what it says of one put now."""
         now = self._folder / f"clock-{self._holder.owner}"
         now.write_bytes(b"now")
@@ -206,24 +207,16 @@ class Lease:
 class LeaseOfAnother:
     """The lease of the process that this one works for."""
 
-    root: str
+    root: ObjectStorage
     owner: str
 
     def check(self) -> None:
-        root = _connected(self.root)
-        found = _last(root / LEASE)
+        found = _last(self.root / LEASE)
         if found is None or found[1].owner != self.owner or found[1].released:
-            raise _lost(root)
+            raise _lost(self.root)
 
 
-@cache
-def _connected(url: str) -> Remote:
-    root = locate(url)
-    assert isinstance(root, Remote)
-    return root
-
-
-def _last(folder: Remote) -> tuple[Remote, Holder] | None:
+def _last(folder: ObjectStorage) -> tuple[ObjectStorage, Holder] | None:
     """The object that counts, and who put it."""
     while numbers := _numbers(folder):
         path = folder / numbers[-1]
@@ -237,16 +230,16 @@ def _last(folder: Remote) -> tuple[Remote, Holder] | None:
     return None
 
 
-def _numbers(folder: Remote) -> list[str]:
+def _numbers(folder: ObjectStorage) -> list[str]:
     """Asked of the store each time: others put objects here too."""
     return sorted(name for name in folder.store.listed(folder.key) if name.isdigit())
 
 
-def _forestalled(root: Remote) -> WorkDirError:
+def _forestalled(root: ObjectStorage) -> WorkDirError:
     return WorkDirError(f"another process has just begun to write in {root}", "wait for it, or stop it")
 
 
-def _lost(root: Remote) -> WorkDirError:
+def _lost(root: ObjectStorage) -> WorkDirError:
     return WorkDirError(
         f"the lease on {root} is lost: it could not be renewed in time, or another process has taken it",
         "nothing more is written here; what was recorded is kept, rsr resume goes on when the other has ended",

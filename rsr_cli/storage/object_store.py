@@ -31,7 +31,7 @@ class Guard(Protocol):
         """Raises where nothing may be written any more."""
 
 
-class Store:
+class ObjectStore:
     """The connection to what lies under one root."""
 
     def __init__(self, scheme: str, root: str, guard: Guard | None = None) -> None:

@@ -14,9 +14,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TYPE_CHECKING
 
 from rsr_cli.errors import StorageError, WorkDirError
-from rsr_cli.store.locations import Remote
+from rsr_cli.storage.local import LocalStorage
+
+if TYPE_CHECKING:
+    from rsr_cli.storage.objects import ObjectStorage
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +31,13 @@ _UNFINISHED = (".tmp", "-wal", "-shm", "-journal")
 
 
 @cache
-def mirror_of(root: Remote) -> Mirror:
+def mirror_of(root: ObjectStorage) -> Mirror:
     """The one of this process for the work dir at `root`."""
     return Mirror(root)
 
 
 @contextmanager
-def mirrored(root: Remote) -> Iterator[None]:
+def mirrored(root: ObjectStorage) -> Iterator[None]:
     """What is in the mirror's folders is put into the store as long as the block runs; then they go away."""
     mirror = mirror_of(root)
     ended = threading.Event()
@@ -54,15 +58,15 @@ def mirrored(root: Remote) -> Iterator[None]:
 
 
 class Mirror:
-    def __init__(self, root: Remote) -> None:
-        self.base = Path(mkdtemp(prefix="rsr-"))
+    def __init__(self, root: ObjectStorage) -> None:
+        self.base = LocalStorage(mkdtemp(prefix="rsr-"))
         self._root = root
         self._folders: list[str] = []
         self._known: dict[Path, tuple[int, int]] = {}
         """What the store has of each file: its size and the time it was changed, as they are here."""
         self._lock = threading.Lock()
 
-    def folder(self, name: str) -> Path:
+    def folder(self, name: str) -> LocalStorage:
         """The folder of this name in the work dir, here."""
         with self._lock:
             if name not in self._folders:
@@ -70,14 +74,14 @@ class Mirror:
                 self._folders.append(name)
         return self.base / name
 
-    def place(self, path: Path) -> Remote:
+    def place(self, path: Path) -> ObjectStorage:
         """Where a file of the mirror has its place in the store."""
         place = self._root
         for part in path.relative_to(self.base).parts:
             place /= part
         return place
 
-    def _fetch(self, source: Remote, target: Path) -> None:
+    def _fetch(self, source: ObjectStorage, target: Path) -> None:
         target.mkdir()
         for name, entry in source.store.entries(source.key).items():
             if entry.is_folder:

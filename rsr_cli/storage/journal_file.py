@@ -11,11 +11,13 @@ import logging
 import os
 from array import array
 from collections import Counter, deque
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsr_cli.errors import RsrError
-from rsr_cli.store import files
-from rsr_cli.store.journal_lines import KEPT_BYTES, checksum, is_whole
+from rsr_cli.storage.journal_lines import KEPT_BYTES, checksum, is_whole
+
+if TYPE_CHECKING:
+    from rsr_cli.storage.local import LocalStorage
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ _WHO = "look for what changes files in the work dir while rsr runs, such as a cl
 
 
 class JournalFile:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: LocalStorage) -> None:
         self._path = path
         self._checksums = array("I")
         """Of every line that the journal is to hold."""
@@ -31,12 +33,12 @@ class JournalFile:
         self._kept_bytes = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         existed = path.exists()
-        files.require_regular(path)
+        path.require_regular()
         self._file = path.open("a+b", buffering=0)
         if existed:
             self._take_up()
         else:
-            files.sync_directory(path.parent)
+            path.parent.sync_entries()
         self._stamp = self._stamp_now()
 
     @property
@@ -139,7 +141,7 @@ class JournalFile:
         lost = missing.total()
         if lost:
             self._checksums = array("I", map(checksum, [*whole, *new.splitlines(keepends=True)]))
-        with files.replacing(self._path) as temporary:
+        with self._path.replacing() as temporary:
             temporary.write_bytes(b"".join([*whole, new]))
         self._file.close()
         self._file = self._path.open("a+b", buffering=0)

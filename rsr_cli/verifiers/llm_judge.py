@@ -19,6 +19,7 @@ from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.judging import prompts
 from rsr_cli.verifiers.judging.calls import Bill, Call, LlmOptions, all_of
+from rsr_cli.verifiers.judging.content import EMPTY, has_content
 from rsr_cli.verifiers.judging.judgement import Unreadable, number_within, read_object
 from rsr_cli.verifiers.judging.pairs import BothOrders, Choice, Comparison, majority
 from rsr_cli.verifiers.judging.prompts import RenderError, Rubric
@@ -119,8 +120,8 @@ class LlmJudge(LlmOptions, Judge):
 
     async def judge(self, prompt: Prompt, replies: Mapping[int, str]) -> dict[int, Verdict]:
         """A verdict for each reply. Raises BackendError where the run can't go on."""
-        verdicts = {number: Verdict.no_answer("the reply is empty") for number in replies}
-        spoken = {number: reply for number, reply in replies.items() if reply.strip()}
+        verdicts = {number: Verdict.no_answer(EMPTY) for number in replies}
+        spoken = {number: reply for number, reply in replies.items() if has_content(reply)}
         try:
             if self.mode == "absolute":
                 found = await all_of(self._grade(prompt, reply) for reply in spoken.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -16,12 +15,14 @@ from rsr_cli.reply import final_reply
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.judging import prompts
 from rsr_cli.verifiers.judging.calls import Call, LlmOptions, all_of
+from rsr_cli.verifiers.judging.content import has_content
 from rsr_cli.verifiers.judging.judgement import Unreadable, read_object
+from rsr_cli.verifiers.judging.letters import NONE, read_letters
 from rsr_cli.verifiers.judging.prompts import Rubric
 from rsr_cli.verifiers.mcq_rlvr import McqRlvr
 
-_BARE = re.compile(r"[\s*_`\"'(\[{$.]*(?:\\boxed\{)?(?P<answer>NONE|[A-Z](?:\s*(?:,|and)\s*[A-Z])*)[\s*_`\"')\]}$.]*")
-_LETTERS = re.compile(r"[A-Z](?:[\s,;&/]*[A-Z])*")
+_LONGEST_BARE = 40
+"""Characters of an answer without JSON."""
 _FORM = '{"answer": "<the letter, such as B; several as A, C; or NONE>"}'
 
 
@@ -63,7 +64,7 @@ class McqLlmAsJudge(LlmOptions, Judge):
     async def _verdict(self, prompt: Prompt, reply: str) -> Verdict:
         by_rules = await self._by_rules(prompt, reply)
         decided = by_rules.status == "scored" and self.when == "undecided"
-        if decided or by_rules.score is None or not reply.strip():
+        if decided or by_rules.score is None or not has_content(reply):
             return by_rules
         options = _lettered(prompt.metadata.get("options"))
         text = self._rubric.render(
@@ -91,7 +92,7 @@ class McqLlmAsJudge(LlmOptions, Judge):
         """The letters against the gold. The rules read them again, so the comparison is the rules' own."""
         if call.failure is not None:
             return Verdict.unknown(call.failure, call.why)
-        if call.found == "NONE":
+        if call.found == NONE:
             return Verdict.no_answer("the judge finds no choice in the reply")
         verdict = self._rules.verify(f"\\boxed{{{call.found}}}", metadata)
         return replace(verdict, explanation=f"the judge reads {call.found}")
@@ -99,19 +100,13 @@ class McqLlmAsJudge(LlmOptions, Judge):
 
 def _read_letters(text: str, options: Mapping[str, str]) -> str:
     """Letters such as "B" or "A, C", or "NONE", from JSON or bare."""
-    bare = _BARE.fullmatch(final_reply(text) or "")
-    answer = bare["answer"] if bare else read_object(text, ("answer",))["answer"]
+    bare = (final_reply(text) or "").strip()
+    answer = (
+        bare if bare and len(bare) <= _LONGEST_BARE and ":" not in bare else read_object(text, ("answer",))["answer"]
+    )
     if not isinstance(answer, str):
         raise Unreadable("the answer was no text")
-    answer = answer.strip().strip("().*").upper()
-    if answer == "NONE":
-        return answer
-    if not _LETTERS.fullmatch(answer.replace(" AND ", ",")):
-        raise Unreadable("the answer was neither a letter nor NONE")
-    letters = sorted(set(re.findall("[A-Z]", answer.replace(" AND ", ","))))
-    if options and (unknown := [letter for letter in letters if letter not in options]):
-        raise Unreadable(f"there is no option {unknown[0]}")
-    return ", ".join(letters)
+    return read_letters(answer, options)
 
 
 def _lettered(options: Any) -> dict[str, str]:

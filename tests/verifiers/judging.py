@@ -10,7 +10,9 @@ from typing import Any
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.llm_judge import LlmJudge
+from rsr_cli.verifiers.math_llm_as_judge import MathLlmAsJudge
 from rsr_cli.verifiers.mcq_llm_as_judge import McqLlmAsJudge
+from rsr_cli.verifiers.rubric import Rubric
 from tests.samplers.drawing import QUICK
 from tests.server import Ask, Reply
 
@@ -36,7 +38,7 @@ def says(*contents: str) -> Callable[[Ask], Reply]:
 
 
 async def verdicts(
-    kind: type[LlmJudge | McqLlmAsJudge],
+    kind: type[LlmJudge | McqLlmAsJudge | MathLlmAsJudge | Rubric],
     base_url: str,
     replies: Iterable[str],
     of: Prompt | None = None,

@@ -33,6 +33,16 @@ async def judged(server: ModelServer, *replies: str, **options: Any) -> list[Ver
         ('{"answer": "(B)"}', 1.0, "scored", "B"),
         ('{"answer": "A"}', 0.0, "scored", "A"),
         ('{"answer": "A, B"}', 0.0, "scored", "A, B"),
+        ('{"answer": "Option B"}', 1.0, "scored", "B"),
+        ('{"answer": "option b"}', 1.0, "scored", "B"),
+        ('{"answer": "B. Paris"}', 1.0, "scored", "B"),
+        ('{"answer": "(B) Paris"}', 1.0, "scored", "B"),
+        ('{"answer": "Answer: B"}', 1.0, "scored", "B"),
+        ('{"answer": "Answer: option (b)"}', 1.0, "scored", "B"),
+        ('{"answer": "[A, C]"}', 0.0, "scored", "A, C"),
+        ('{"answer": "AC"}', 0.0, "scored", "A, C"),
+        ('{"answer": "Option A and option C"}', 0.0, "scored", "A, C"),
+        ("Option B", 1.0, "scored", "B"),
         ('{"answer": "NONE"}', 0.0, "no_answer", None),
         ("B", 1.0, "scored", "B"),
         ("**(B)**.", 1.0, "scored", "B"),
@@ -59,6 +69,10 @@ async def test_the_letters_are_compared_with_the_gold(
         '{"answer": "B',
         '{"answer": "D"}',
         '{"answer": "the answer is B"}',
+        '{"answer": "Paris"}',
+        '{"answer": "B. London"}',
+        '{"answer": "A or B"}',
+        '{"answer": "Option"}',
         '{"answer": 2}',
         '{"answer": null}',
         '{"answer": ["B"]}',
@@ -119,6 +133,17 @@ async def test_options_that_are_not_known(model_server: ModelServer) -> None:
     (verdict,) = await judged(model_server, options=None)
     assert verdict.score == 1.0
     assert "Its options" not in model_server.log[0].prompt
+
+
+@pytest.mark.parametrize("text", ["Option B", "option b", "Choice: B", "(B)", "B. Paris", "B) It is Paris."])
+async def test_a_word_is_no_row_of_letters_where_the_options_are_not_known(
+    text: str, model_server: ModelServer
+) -> None:
+    model_server.scenario.reply = says(json.dumps({"answer": text}))
+    (verdict,) = await judged(model_server, options=None)
+    assert (verdict.score, verdict.extracted_answer) == (1.0, "B")
+    model_server.scenario.reply = says(json.dumps({"answer": "CAB"}), json.dumps({"answer": "paris"}))
+    assert (await judged(model_server, options=None))[0].score is None
 
 
 async def test_failures_and_the_cache(tmp_path: Path, model_server: ModelServer) -> None:

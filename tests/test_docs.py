@@ -13,8 +13,8 @@ import pytest
 from rsr_cli.cli.app import app
 from rsr_cli.config.load import load_config
 from rsr_cli.config.settings import Config
+from rsr_cli.plan import resolve
 from rsr_cli.plugins import registry
-from rsr_cli.stages.session import check_components
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "recipes").rglob("*.md"))]
@@ -68,7 +68,7 @@ def test_every_page_is_in_the_index() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
 def test_every_recipe_config_is_right(path: Path) -> None:
     loaded = load_config(path, ["data.input_path=given.jsonl"])
-    check_components(loaded.config)
+    resolve(loaded.config)
 
 
 def test_the_schema_says_what_keys_mean() -> None:

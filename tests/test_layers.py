@@ -10,6 +10,8 @@ import rsr_cli
 LAYERS = """
 cli
 stages
+fingerprints
+plan
 sampling | scoring | analysis
 samplers | verifiers | formatters | filters | executors | store
 clients | tiny

@@ -272,16 +272,17 @@ def _dry_run(
     work_dir: Storage | None, config: Path | None, arguments: list[str] | None, *, trust: bool, as_json: bool
 ) -> None:
     from rsr_cli.cli.tables import print_plan
+    from rsr_cli.plan import resolve
     from rsr_cli.stages.hopeless import refuse_hopeless
     from rsr_cli.stages.pipeline import most_it_can_spend
     from rsr_cli.stages.prepare import Counts, read_dataset
-    from rsr_cli.stages.session import check_components, settle
+    from rsr_cli.stages.session import settle
 
     config, overrides = split_arguments(arguments, config)
     loaded, _ = settle(work_dir, config, overrides, may_create=True, trust=trust)
-    check_components(loaded.config)
-    refuse_hopeless(loaded.config, read_dataset(loaded.config, Counts()))
-    print_plan(loaded, most_it_can_spend(loaded.config), as_json=as_json)
+    plan = resolve(loaded.config)
+    refuse_hopeless(plan, read_dataset(plan, Counts()))
+    print_plan(loaded, most_it_can_spend(plan), as_json=as_json)
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -192,6 +192,11 @@ class Judge:
         """The lowest and the highest score that it can give; None where that is not known."""
         return None
 
+    @property
+    def cost(self) -> float:
+        """The money that it was paid since it was made."""
+        return 0.0
+
     def cache_in(self, folder: Path) -> None:
         """Keep answers in this folder of the work dir; called before the judge is entered."""
 
@@ -237,6 +242,27 @@ class Formatter:
     """False where a formatter takes what there is, and early stop need not ask it."""
     compares: ClassVar[bool] = False
     """True where the prompt's reference completion is scored and stands beside the rollouts."""
+
+    takes_all: ClassVar[bool] = False
+    """True where it takes the best of all there are, so that it never stops a prompt early."""
+
+    @property
+    def makes_pairs(self) -> bool:
+        """True where a row takes two responses of a prompt."""
+        return False
+
+    def out_of_reach(self, lowest: float, highest: float) -> str | None:
+        """Return why a verifier with scores in this range can never satisfy it, None where it can."""
+        return None
+
+    def refusal(self, seen: Any) -> str | None:
+        """Return what of the messages (see `formatters.messages.Seen`) its rows have no place for, None where it can
+        write them all."""
+        return None
+
+    def fitted(self, seen: Any, tools: list[Any] | None) -> Formatter:
+        """Return the formatter with columns for all that messages hold, and for the tools of all prompts."""
+        return self
 
     def is_satisfied(self, group: Group) -> bool:
         """Return whether the group holds all that this formatter needs, so that its prompt may stop early."""

@@ -42,3 +42,8 @@ def build(settings: SamplerSettings, sampling: Sampling, folder: Path | None = N
             "it has no method extend"
         )
     return TruncationLadder(base, settings, sampling)
+
+
+def draws_whole_steps(settings: SamplerSettings) -> bool:
+    """Return whether the sampler, or a member of it, takes so long that a step is better asked for as a whole."""
+    return any(registry.find("sampler", member.type).whole_steps for member in settings.each())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 from rsr_cli.config.settings import VerifierSettings
 from rsr_cli.errors import PluginError
 from rsr_cli.executors.process_pool import ProcessPool
 from rsr_cli.plugins.boundary import boundary
+from rsr_cli.plugins.composite import Composite
 from rsr_cli.plugins.contracts import Judge
 from rsr_cli.plugins.verdicts import as_verdict
 from rsr_cli.reply import final_reply, split_thinking
@@ -31,6 +33,10 @@ class Scorer(Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
+
+    def cost(self) -> float:
+        """What judges were paid since it was made."""
+        ...
 
 
 def owed_numbers(group: Group, compares: bool, *, with_reference: bool, retry_unknown: bool = False) -> list[int]:
@@ -66,6 +72,9 @@ class PoolScorer:
         await _all_done(futures.values())
         return verdicts | {number: future.result() for number, future in futures.items()}
 
+    def cost(self) -> float:
+        return 0.0
+
 
 class JudgeScorer:
     """Scores with a judge."""
@@ -85,6 +94,9 @@ class JudgeScorer:
         replies, verdicts = _replies(group, numbers)
         return verdicts | (await self._judged(group.prompt, replies) if replies else {})
 
+    def cost(self) -> float:
+        return self._judge.cost
+
     async def _judged(self, prompt: Prompt, replies: dict[int, Reply]) -> dict[int, Verdict]:
         """The verdicts of the judge; unknown ones where it fails, or leaves one out."""
         try:
@@ -95,6 +107,66 @@ class JudgeScorer:
                 }
         except PluginError as error:
             return dict.fromkeys(replies, Verdict.unknown("error", error.message[:500]))
+
+
+class CompositeScorer:
+    """Scores with the members of a composite, which makes one verdict of theirs."""
+
+    def __init__(self, composite: Composite, members: dict[str, Scorer]) -> None:
+        self._composite = composite
+        self._members = members
+        self._stack = AsyncExitStack()
+        self.compares = composite.compares or any(member.compares for member in members.values())
+
+    async def __aenter__(self) -> CompositeScorer:
+        for member in self._members.values():
+            await self._stack.enter_async_context(member)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        everything = list(numbers)
+
+        async def ask(name: str, some: Sequence[int]) -> dict[int, Verdict]:
+            if not some:
+                return {}
+            # A member that compares needs all replies, also where only some of its verdicts are wanted.
+            member = self._members[name]
+            found = await member.score(group, everything if member.compares else some)
+            return {number: found[number] for number in some}
+
+        return await self._composite.verdicts(group.prompt, everything, ask)
+
+    def cost(self) -> float:
+        return sum(member.cost() for member in self._members.values())
+
+
+class ConfiguredScorer:
+    """The scorer of a run, and which attempts it owes a verdict."""
+
+    def __init__(self, scorer: Scorer, *, with_reference: bool) -> None:
+        """`with_reference` says that the prompts' reference completions are scored too."""
+        self._scorer = scorer
+        self._with_reference = with_reference
+        self.compares = scorer.compares
+
+    async def __aenter__(self) -> ConfiguredScorer:
+        await self._scorer.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._scorer.__aexit__(*exc)
+
+    def cost(self) -> float:
+        return self._scorer.cost()
+
+    def owed(self, group: Group, *, retry_unknown: bool = False) -> list[int]:
+        return owed_numbers(group, self.compares, with_reference=self._with_reference, retry_unknown=retry_unknown)
+
+    async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
+        return await self._scorer.score(group, numbers)
 
 
 def reply_of(rollout: Rollout) -> Reply | None:

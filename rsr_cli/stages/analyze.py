@@ -7,16 +7,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
-from rsr_cli import __version__
+from rsr_cli import __version__, fingerprints
 from rsr_cli.analysis.prompts import PromptStats, prompt_stats
 from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
-from rsr_cli.config.settings import Config
-from rsr_cli.sampling.fold import Draw, Rules, next_move
-from rsr_cli.scoring.build import judge_prices, judges_of
-from rsr_cli.stages.parts import fingerprint
-from rsr_cli.stages.rules import group_rules, stops_by_outcome, thresholds
-from rsr_cli.stages.session import Session, StageResult, formatters_fingerprint, threshold_values
+from rsr_cli.plan import Plan
+from rsr_cli.sampling.fold import Draw, next_move
+from rsr_cli.scoring.judge_costs import judge_prices
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.ownership import keep_if_foreign
@@ -30,16 +28,16 @@ _EXAMPLES_OF_A_KIND = 3
 
 def analyze(session: Session) -> StageResult:
     """Write stats.json, prompts.parquet and report.html; nothing where neither the input nor the prices changed."""
-    config, work_dir = session.config, session.work_dir
+    plan, work_dir = session.plan, session.work_dir
     numbers = session.require_data()
     session.require_whole(numbers, scored=True)
     record = session.state.stages["analyze"]
-    mark = analyze_fingerprint(session, numbers)
+    mark = fingerprints.of_summary(plan, work_dir, numbers)
     paths = [work_dir.summary / name for name in ("stats.json", "prompts.parquet", "report.html")]
     if session.is_done("analyze", mark) and all(path.exists() for path in paths):
         return session.up_to_date("analyze")
     stats_path, prompts_path, report_path = paths
-    statistics = _statistics(config)
+    statistics = _statistics(plan)
     examples: list[Example] = []
     rows = sum(shards.row_count(work_dir.rollout(shard)) for shard in numbers)
     with (
@@ -48,7 +46,7 @@ def analyze(session: Session) -> StageResult:
     ):
         keep_if_foreign(prompts_path, own=not prompts_path.exists() or shards.damage(prompts_path) is None)
         with shards.writing_shard(prompts_path, shards.PROMPTS) as writer:
-            for found in session.over_shards(partial(analyze_shard, work_dir.absolute(), config), numbers, rows=rows):
+            for found in session.over_shards(partial(analyze_shard, work_dir.absolute(), plan), numbers, rows=rows):
                 statistics.merge(found.statistics)
                 for row in found.prompts:
                     writer.write(row)
@@ -56,8 +54,8 @@ def analyze(session: Session) -> StageResult:
                     _keep_example(examples, example)
                 task.advance(len(found.prompts))
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
-        _add_judges(summary, config, work_dir)
-        summary["scores"] |= dict(zip(("pass_threshold", "fail_threshold"), threshold_values(config), strict=True))
+        _add_judges(summary, plan, work_dir)
+        summary["scores"] |= dict(zip(("pass_threshold", "fail_threshold"), plan.thresholds, strict=True))
         session.write(stats_path, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
         session.write(report_path, render_report(summary, examples))
         record.shards_done = numbers
@@ -65,13 +63,13 @@ def analyze(session: Session) -> StageResult:
     return result
 
 
-def _add_judges(summary: dict[str, Any], config: Config, work_dir: WorkDir) -> None:
+def _add_judges(summary: dict[str, Any], plan: Plan, work_dir: WorkDir) -> None:
     """What the judges were paid for in all runs of the work dir, whatever became of their verdicts."""
     spent = read_ledger(work_dir.cache())
     summary["judge"] = None
     if not spent:
         return
-    price = judge_prices(config.verifier)
+    price = judge_prices(plan.verifier)
     by_model = {name: asdict(item) | {"cost": round(money(item, price(name)), 6)} for name, item in spent.items()}
     keys = next(iter(by_model.values()))
     judge = {key: round(sum(item[key] for item in by_model.values()), 6) for key in keys}
@@ -91,13 +89,12 @@ class Found:
     examples: list[Example]
 
 
-def analyze_shard(work_dir: WorkDir, config: Config, shard: int) -> Found:
+def analyze_shard(work_dir: WorkDir, plan: Plan, shard: int) -> Found:
     """Depends on the files of the work dir alone, so that any process may do it."""
-    rules = group_rules(config)
-    passes, fails = thresholds(config)
-    found = Found(_statistics(config), [], [])
+    most = plan.config.sampling.max_rollouts
+    found = Found(_statistics(plan), [], [])
     for group in read_groups(work_dir, shard):
-        stats = prompt_stats(group, passes, fails, _end_reason(group, rules, config), config.sampling.max_rollouts)
+        stats = prompt_stats(group, plan.passes, plan.fails, _end_reason(group, plan), most)
         found.statistics.add(group, stats)
         found.prompts.append(stats.row())
         if stats.n_scored:
@@ -105,29 +102,18 @@ def analyze_shard(work_dir: WorkDir, config: Config, shard: int) -> Found:
     return found
 
 
-def analyze_fingerprint(session: Session, numbers: list[int]) -> str:
-    config, work_dir = session.config, session.work_dir
-    inputs = [
-        (shards.digest(work_dir.data(n)), work_dir.rollouts_digest(n), work_dir.scores_digest(n)) for n in numbers
-    ]
-    judges = {name: asdict(item) for name, item in read_ledger(work_dir.cache()).items()}
-    prices = [judge.price.model_dump() for judge in judges_of(config.verifier)]
-    settings = [config.sampling.model_dump(), config.sampler.price.model_dump(), judges, prices]
-    return fingerprint([__version__, inputs, settings, formatters_fingerprint(config)])
-
-
-def _end_reason(group: Group, rules: Rules, config: Config) -> str:
+def _end_reason(group: Group, plan: Plan) -> str:
     """Why the group has ended; `unfinished` where it would draw more (it was imported, or the run was cut short)."""
-    move = next_move(group, rules)
+    move = next_move(group, plan.rules)
     if not isinstance(move, Draw):
         return str(move)
-    sampling = config.sampling
+    sampling = plan.config.sampling
     return "unfinished" if sampling.token_budget is None and sampling.cost_budget is None else "budget"
 
 
-def _statistics(config: Config) -> Statistics:
-    price = config.sampler.price
-    return Statistics(config.sampling.max_rollouts, stops_by_outcome(config), (price.prompt, price.completion))
+def _statistics(plan: Plan) -> Statistics:
+    price = plan.config.sampler.price
+    return Statistics(plan.config.sampling.max_rollouts, plan.stops_by_outcome, (price.prompt, price.completion))
 
 
 def _kind(stats: PromptStats) -> str:

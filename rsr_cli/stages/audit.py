@@ -12,12 +12,11 @@ import orjson
 
 from rsr_cli.analysis.audit import Case, Disagreements, Flips, case_of, consensus_against_gold, gold_texts, outcome
 from rsr_cli.config.scalars import load_yaml
-from rsr_cli.config.settings import Config, VerifierSettings
-from rsr_cli.plugins import registry
-from rsr_cli.scoring.build import ConfiguredScorer, gold_checkers, member_settings
+from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.plugins.contracts import Verifier
+from rsr_cli.scoring.scorer import ConfiguredScorer
 from rsr_cli.stages.interrupts import run_interruptible
-from rsr_cli.stages.rules import thresholds
-from rsr_cli.stages.session import Session, StageResult, check_components
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store.groups import read_groups
 from rsr_cli.types import Attempt, Group, Rollout, Verdict
 
@@ -46,18 +45,13 @@ def audit(session: Session, *, against: str | None = None) -> StageResult:
 class _Audit:
     def __init__(self, session: Session, against: str | None) -> None:
         self._session = session
-        self._passes, self._fails = thresholds(session.config)
-        members = member_settings(session.config.verifier)
-        self._first_rule, rules = gold_checkers(session.config.verifier)
+        plan = session.plan
+        self._passes, self._fails = plan.passes, plan.fails
         self._rules = {
-            key: (
-                registry.build("verifier", rule.type, rule.options),
-                ConfiguredScorer(_with_verifier(session.config, rule)),
-            )
-            for key, rule in rules.items()
+            id(node): plan.scorer(verifier=node) for node in plan.verifier.leaves() if node.runs_in_processes
         }
         self._second = self._second_scorer(against) if against else None
-        self._names = (session.config.verifier.type, f"against {against}") if against else tuple(members)[:2]
+        self._names = (plan.config.verifier.type, f"against {against}") if against else tuple(plan.verifier.members)[:2]
         self._bad_golds: list[Case] = []
         self._consensus: list[Case] = []
         self._disagreements = Disagreements(_PER_KIND)
@@ -68,14 +62,12 @@ class _Audit:
         given = load_yaml(against)
         self._session.require_trusted(given)
         settings = VerifierSettings.model_validate(given if isinstance(given, dict) else {"type": against})
-        config = _with_verifier(self._session.config, settings)
-        check_components(config)
-        return ConfiguredScorer(config, self._session.work_dir.cache())
+        return self._session.plan.with_verifier(settings).scorer(self._session.work_dir.cache())
 
     async def look(self, advance: Callable[[], None]) -> None:
         work_dir = self._session.work_dir
         async with AsyncExitStack() as stack:
-            for _, scorer in self._rules.values():
+            for scorer in self._rules.values():
                 await stack.enter_async_context(scorer)
             if self._second is not None:
                 await stack.enter_async_context(self._second)
@@ -91,15 +83,14 @@ class _Audit:
         """Does the gold, given as the answer, pass?"""
         golds = gold_texts(group.prompt.metadata)
         self._golds += bool(golds)
-        key = self._first_rule(group.prompt)
-        if key is None:
+        rule = self._session.plan.verifier.first_rule(group.prompt)
+        if rule is None or not isinstance(rule.made, Verifier):
             return
-        rule, scorer = self._rules[key]
-        stated = {number: rule.stating(gold) for number, gold in enumerate(golds)}
+        stated = {number: rule.made.stating(gold) for number, gold in enumerate(golds)}
         given = Group(
             group.prompt, {number: _said(group, number, text) for number, text in stated.items() if text is not None}
         )
-        for number, verdict in (await scorer.score(given, given.attempts)).items():
+        for number, verdict in (await self._rules[id(rule)].score(given, given.attempts)).items():
             if verdict.score is None or not self._passes(verdict.score):
                 self._bad_golds.append(
                     case_of("bad_gold", group, Rollout(given.attempts[number], verdict), {"verifier": verdict})
@@ -161,10 +152,6 @@ def _told(item: dict[str, Any]) -> str:
     spent = f", {cost['prompt_tokens']:,} and {cost['completion_tokens']:,} tokens in {cost['asked']:,} requests"
     ways = ", ".join(f"{count} x {way}" for way, count in item["flips"].items()) or "none overruled"
     return f"{item['before']} left {item['asked']:,} to {item['after']} ({ways}{spent if cost else ''})"
-
-
-def _with_verifier(config: Config, verifier: VerifierSettings) -> Config:
-    return config.model_copy(update={"verifier": verifier})
 
 
 def _said(group: Group, number: int, text: str) -> Attempt:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -20,12 +19,12 @@ from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import Ending, OpenGroup
-from rsr_cli.scoring.build import ConfiguredScorer, judge_cost
+from rsr_cli.scoring.judge_costs import judge_cost
+from rsr_cli.scoring.scorer import ConfiguredScorer
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task, significant
-from rsr_cli.stages.rules import group_rules, thresholds
-from rsr_cli.stages.session import Session, build_sampler, uses_embedded
+from rsr_cli.stages.session import Session
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import read_groups, score_mark
 from rsr_cli.store.recorder import Recorder
@@ -54,12 +53,11 @@ class Drawing:
         """What earlier runs have drawn."""
         self._done = session.state.stages["sample"].shards_done
         self._numbers = [n for n in numbers if n not in self._done or not is_closed(session.work_dir, n)]
-        self._rules = group_rules(session.config)
+        self._rules = session.plan.rules
         self._scorer: ConfiguredScorer | None = None
-        self._judged_before = judge_cost(session.config.verifier, session.work_dir.cache())
+        self._judged_before = judge_cost(session.plan.verifier, session.work_dir.cache())
         self._budget = self._what_is_left(numbers)
-        passes, _ = thresholds(session.config)
-        self._guards = guards(session, passes)
+        self._guards = guards(session)
         self._reasons: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._open: Counter[int] = Counter()
         self._drawn: Counter[str] = Counter()
@@ -78,14 +76,14 @@ class Drawing:
         self._in_first_round = True
 
     def run(self) -> None:
-        config = self._session.config
+        plan = self._session.plan
         size = {n: shards.row_count(self._session.work_dir.data(n)) for n in self._all}
         with ExitStack() as stack:
             self._task = stack.enter_context(self._session.progress.task("sample", sum(size.values())))
             self._task.done = self._task.before = sum(size[n] for n in self._all if n not in self._numbers)
             cache = self._session.work_dir.cache()
-            scorer = self._scorer = ConfiguredScorer(config, cache) if self._verifier is not None else None
-            sampler = stack.enter_context(opened_sampler(config, self._session.work_dir.batches()))
+            scorer = self._scorer = plan.scorer(cache) if self._verifier is not None else None
+            sampler = stack.enter_context(plan.sampler(self._session.work_dir.batches()))
             try:
                 run_interruptible(self._run(sampler, scorer), self._say_stopping)
             finally:
@@ -290,7 +288,7 @@ class Drawing:
         names = ("attempts", "truncated", "errors", "prompt_tokens", "completion_tokens")
         total = {name: self._before[name] + now[name] for name in names}
         judged = self._judge_cost()
-        cost = money(self._session.config, total["prompt_tokens"], total["completion_tokens"])
+        cost = self._session.plan.cost(total["prompt_tokens"], total["completion_tokens"])
         cost += self._judged_before + judged
         seconds = max(1e-9, time.monotonic() - task.began)
         done = task.done + task.part - task.before
@@ -300,7 +298,7 @@ class Drawing:
         details += [f"{total['truncated']:,} truncated"] if total["truncated"] else []
         details.append(f"{now['completion_tokens'] / seconds:,.0f} tokens/s")
         if cost:
-            to_go = money(self._session.config, now["prompt_tokens"], now["completion_tokens"]) + judged
+            to_go = self._session.plan.cost(now["prompt_tokens"], now["completion_tokens"]) + judged
             details.append(f"{significant(cost)} spent")
             details += [f"about {significant(left * to_go)} to go"] if left is not None else []
         else:
@@ -317,11 +315,11 @@ class Drawing:
         )
 
 
-def guards(session: Session, passes: Callable[[float], bool], config: Config | None = None) -> Guards:
+def guards(session: Session, config: Config | None = None) -> Guards:
     """Guards that warn as the session does, with the limits of its config or of the one that is given."""
-    root = quote(str(session.work_dir.root))
-    used = config or session.config
-    return Guards(used, passes, root, session.progress.warn, lambda late: unscored_advice(used, root, late=late))
+    root, plan = quote(str(session.work_dir.root)), session.plan
+    warn = session.progress.warn
+    return Guards(config or plan.config, plan.passes, root, warn, lambda late: unscored_advice(plan, root, late=late))
 
 
 def spent_tokens(work_dir: WorkDir, numbers: Iterable[int]) -> Counter[str]:
@@ -336,8 +334,8 @@ def spent_tokens(work_dir: WorkDir, numbers: Iterable[int]) -> Counter[str]:
 def spent_money(session: Session) -> float:
     """What the work dir has cost, its judges too."""
     spent = spent_tokens(session.work_dir, session.work_dir.shards())
-    drawn = money(session.config, spent["prompt_tokens"], spent["completion_tokens"])
-    return drawn + judge_cost(session.config.verifier, session.work_dir.cache())
+    drawn = session.plan.cost(spent["prompt_tokens"], spent["completion_tokens"])
+    return drawn + judge_cost(session.plan.verifier, session.work_dir.cache())
 
 
 def _with_estimates(work_dir: WorkDir, shard: int, counts: Counter[str]) -> Counter[str]:
@@ -348,25 +346,6 @@ def _with_estimates(work_dir: WorkDir, shard: int, counts: Counter[str]) -> Coun
             usage = usage_of(attempt, group.prompt.messages)
             tokens.update(prompt_tokens=usage.prompt, completion_tokens=usage.completion)
     return Counter({**counts, **tokens})
-
-
-@contextmanager
-def opened_sampler(config: Config, folder: Path) -> Iterator[Sampler]:
-    """The sampler of the config, with a folder for the files that it may keep; with `base_url: embedded` the embedded
-    model serves it as long as it is used."""
-    if uses_embedded(config.sampler):
-        from rsr_cli.tiny.server import embedded
-
-        with embedded() as url:
-            yield build_sampler(config, url, folder)
-    else:
-        yield build_sampler(config, folder=folder)
-
-
-def money(config: Config, prompt_tokens: int, completion_tokens: int) -> float:
-    """The cost at the config's prices, which are per million tokens."""
-    price = config.sampler.price
-    return (prompt_tokens * price.prompt + completion_tokens * price.completion) / 1e6
 
 
 def drawn_so_far(work_dir: WorkDir, record: StageState) -> Counter[str]:

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rsr_cli.clients.estimates import Usage, usage_of
-from rsr_cli.config.settings import Config
+from rsr_cli.plan import Plan
 from rsr_cli.sampling.fold import Draw, next_move
 from rsr_cli.sampling.guards import requests_in_flight
-from rsr_cli.stages.drawing import money
-from rsr_cli.stages.rules import group_rules
-from rsr_cli.stages.session import build_sampler
 from rsr_cli.types import REFERENCE, Attempt, Group, Verdict
 
 _TIMES = 10
@@ -32,21 +29,21 @@ class Forecast:
     seconds: tuple[float, float]
 
 
-def forecast(config: Config, groups: Sequence[Group], prompts: int, seconds: float, judged: float = 0.0) -> Forecast:
+def forecast(plan: Plan, groups: Sequence[Group], prompts: int, seconds: float, judged: float = 0.0) -> Forecast:
     """`groups` are those probed, `prompts` how many the input has, `seconds` what drawing the groups has taken, and
     `judged` what judging them has cost."""
     drawn = [attempt for group in groups for attempt in group.attempts.values()]
-    played = _play(config, groups)
+    played = _play(plan, groups)
     scale = prompts / (_TIMES * len(groups))
     prompt_tokens = scale * sum(usage.prompt for _, usage in played)
     completion_tokens = scale * sum(usage.completion for _, usage in played)
     verdicts = scale * sum(attempt.valid for attempt, _ in played)
     judging = verdicts * judged / max(1, sum(attempt.valid for attempt in drawn))
-    share = _share_in_budget(config, prompt_tokens, completion_tokens, judging)
+    share = _share_in_budget(plan, prompt_tokens, completion_tokens, judging)
     attempts = share * scale * len(played)
     latency = sum(attempt.latency_s for attempt in drawn) / len(drawn)
-    times = sorted((attempts * latency / requests_in_flight(config), attempts * seconds / len(drawn)))
-    cost = money(config, round(share * prompt_tokens), round(share * completion_tokens))
+    times = sorted((attempts * latency / requests_in_flight(plan.config), attempts * seconds / len(drawn)))
+    cost = plan.cost(round(share * prompt_tokens), round(share * completion_tokens))
     return Forecast(
         prompts,
         round(attempts),
@@ -57,29 +54,30 @@ def forecast(config: Config, groups: Sequence[Group], prompts: int, seconds: flo
     )
 
 
-def _share_in_budget(config: Config, prompt_tokens: float, completion_tokens: float, judging: float) -> float:
+def _share_in_budget(plan: Plan, prompt_tokens: float, completion_tokens: float, judging: float) -> float:
     """How much of the run the budget lets through."""
-    sampling, share = config.sampling, 1.0
+    sampling, share = plan.config.sampling, 1.0
     if sampling.token_budget is not None:
         share = min(share, sampling.token_budget / max(1.0, prompt_tokens + completion_tokens))
     if sampling.cost_budget is not None:
-        cost = money(config, round(prompt_tokens), round(completion_tokens)) + judging
+        cost = plan.cost(round(prompt_tokens), round(completion_tokens)) + judging
         share = min(share, sampling.cost_budget / max(1e-9, cost))
     return share
 
 
-def _play(config: Config, groups: Sequence[Group]) -> list[tuple[Attempt, Usage]]:
-    """The attempts of runs over these prompts by the config's rules, each drawn from those that the probe has seen.
+def _play(plan: Plan, groups: Sequence[Group]) -> list[tuple[Attempt, Usage]]:
+    """The attempts of runs over these prompts by the plan's rules, each drawn from those that the probe has seen.
 
     One draw in n + 1 is of any prompt, where a prompt has n: no prompt passes always or never for sure. The server
     counts a prompt once for each request: for a draw that no outcome can make needless that is one request where the
     sampler asks so, else each attempt is one.
     """
-    rules, chance = group_rules(config), random.Random(0)
+    rules, chance = plan.rules, random.Random(0)
     # A server that ignores n is asked for one answer at a time, and counts the prompt with each.
     probed = [attempt for group in groups for attempt in group.attempts.values()]
     counted_again = any(attempt.attempt and attempt.prompt_tokens != 0 for attempt in probed if attempt.error is None)
-    together = build_sampler(config).together and not counted_again
+    with plan.sampler() as sampler:
+        together = sampler.together and not counted_again
     everything = [_seen(group, attempt) for group in groups for attempt in group.attempts.values()]
     played: list[tuple[Attempt, Usage]] = []
     for group in groups:

@@ -11,20 +11,12 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from rsr_cli.config.settings import Config
+from rsr_cli import fingerprints
 from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.formatters.messages import Seen
-from rsr_cli.plugins import registry
+from rsr_cli.plan import Plan
 from rsr_cli.plugins.boundary import boundary
-from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.parts import fingerprint
-from rsr_cli.stages.session import (
-    Session,
-    StageResult,
-    build_filtering,
-    build_formatters,
-    filters_identity,
-)
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.training_files import (
     INPUT_KEY,
     is_own_shard,
@@ -44,13 +36,13 @@ from rsr_cli.store.work_dir import WorkDir
 
 def format_(session: Session) -> StageResult:
     """Write `train/` for every formatter whose options, code or input have changed."""
-    config, work_dir = session.config, session.work_dir
+    plan, work_dir = session.plan, session.work_dir
     numbers = session.require_rollouts(scored=True)
     require_own_names(session)
     seen = seen_in_rollouts(work_dir, numbers)
-    refuse_unwritable(config, seen)
-    formatters = build_formatters(config)
-    marks = formatter_marks(session, numbers, seen)
+    refuse_unwritable(plan, seen)
+    formatters = plan.formatters
+    marks = fingerprints.of_training_rows(plan, work_dir, numbers, [seen.to_json(), common_tools(plan)])
     stale = {name: [n for n in numbers if not _is_written(work_dir, name, n, marks[name][n])] for name in formatters}
     record = session.state.stages["format"]
     # A format that was cut off leaves a JSONL that is not that of its shards.
@@ -63,14 +55,14 @@ def format_(session: Session) -> StageResult:
     if not todo and not gone and record.status == "done":
         return session.up_to_date("format")
     _warn_of_unknown(session, numbers)
-    with session.running("format", fingerprint(marks)) as result:
+    with session.running("format", fingerprints.digest(marks)) as result:
         for name in todo:
             session.state.written.setdefault(f"train/{name}.jsonl", [])
         session.save_state()
         remove_left_over(session, gone)
         _write_shards(session, seen, {n: {name: marks[name][n] for name in todo if n in stale[name]} for n in numbers})
         for name in todo:
-            if getattr(formatters[name], "schema", None) is None:
+            if formatters[name].schema is None:
                 with _blaming_rows(name):
                     unify_columns([training_shard(work_dir, name, number) for number in numbers])
             _write_jsonl(session, name, numbers)
@@ -88,27 +80,26 @@ def _write_shards(session: Session, seen: Seen, marks: dict[int, dict[str, str]]
     prompts = sum(shards.row_count(work_dir.data(number)) for number, _ in due)
     rows = sum(shards.row_count(work_dir.rollout(number)) for number, _ in due)
     with session.progress.task("format", prompts) as task:
-        work = partial(format_shard, work_dir.absolute(), session.config, seen)
+        work = partial(format_shard, work_dir.absolute(), session.plan, seen)
         for count in session.over_shards(work, due, rows=rows):
             task.advance(count)
 
 
-def format_shard(work_dir: WorkDir, config: Config, seen: Seen, of_shard: tuple[int, dict[str, str]]) -> int:
+def format_shard(work_dir: WorkDir, plan: Plan, seen: Seen, of_shard: tuple[int, dict[str, str]]) -> int:
     """Write the training rows of a shard for the formatters that have a mark in it; how many prompts it holds. The
     columns are those that the messages of all shards need.
 
     Depends on the files of the work dir alone, so that any process may do it.
     """
     shard, marks = of_shard
-    formatters = {name: item for name, item in fitted(config, seen).items() if name in marks}
+    formatters = {name: item for name, item in fitted(plan, seen).items() if name in marks}
     with ExitStack() as stack:
         writes = {}
         for name, item in formatters.items():
             stack.enter_context(_blaming_rows(name))
             path, schema = training_shard(work_dir, name, shard), item.schema
             writes[name] = stack.enter_context(_writing(path, schema, marks[name]))
-        filtering = build_filtering(config)
-        for group in map(filtering.kept, read_groups(work_dir, shard)):
+        for group in map(plan.filtering.kept, read_groups(work_dir, shard)):
             for name, item in formatters.items():
                 with _blaming_rows(name):
                     with boundary("formatter", item, f"the prompt {group.prompt.id!r}"):
@@ -116,29 +107,6 @@ def format_shard(work_dir: WorkDir, config: Config, seen: Seen, of_shard: tuple[
                     for row in rows:
                         writes[name](checked_row(row))
     return shards.row_count(work_dir.data(shard))
-
-
-def formatter_marks(session: Session, numbers: list[int], seen: Seen) -> dict[str, dict[int, str]]:
-    """Per formatter and shard, a digest of all that its rows depend on."""
-    work_dir = session.work_dir
-    columns = [seen.to_json(), common_tools(session.config)]
-    inputs = {
-        shard: [
-            shards.digest(work_dir.data(shard)),
-            work_dir.rollouts_digest(shard),
-            work_dir.scores_digest(shard),
-            *filters_identity(session.config),
-        ]
-        for shard in numbers
-    }
-    marks: dict[str, dict[int, str]] = {}
-    for name, item in zip(session.config.formatter_names(), session.config.formatter, strict=True):
-        code = registry.code_digest("formatter", item.type)
-        marks[name] = {
-            shard: fingerprint([registry.identity(item.type), item.options, code, inputs[shard], columns])
-            for shard in numbers
-        }
-    return marks
 
 
 def _is_written(work_dir: WorkDir, name: str, shard: int, mark: str) -> bool:
@@ -193,7 +161,7 @@ def _rows(work_dir: WorkDir, name: str, numbers: list[int]) -> int:
 
 
 def _warn_of_unknown(session: Session, numbers: list[int]) -> None:
-    verifier = verifier_fingerprint(session.config)
+    verifier = fingerprints.of_verifier(session.plan)
     stale = [
         shard
         for shard in numbers

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from shlex import quote
 
-from rsr_cli.config.settings import Config
 from rsr_cli.errors import ConfigError, GuardStop, InputError
-from rsr_cli.scoring.build import is_rule, score_range, unscorable
-from rsr_cli.stages.session import Session, StageResult, build_formatters
+from rsr_cli.plan import Plan
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.types import Group, Prompt
 
 
-def refuse_hopeless(config: Config, prompts: Iterable[Prompt]) -> None:
+def refuse_hopeless(plan: Plan, prompts: Iterable[Prompt]) -> None:
     """ConfigError where a formatter can never have what it asks for, InputError where no prompt has what the verifier
     needs. Reads the prompts up to the first that has it."""
-    _refuse_out_of_reach(config)
-    why_not, lonely = unscorable(config.verifier), _lonely_pairs(config)
+    _refuse_out_of_reach(plan)
+    config, lonely = plan.config, _lonely_pairs(plan)
     count, reason, scorable = 0, None, False
     for prompt in prompts:
         count += 1
-        reason = why_not(prompt)
+        reason = plan.verifier.cannot_score(prompt)
         scorable = scorable or reason is None
         if lonely and config.sampling.include_reference and Group(prompt).reference() is not None:
             lonely = []
@@ -39,35 +38,36 @@ def refuse_hopeless(config: Config, prompts: Iterable[Prompt]) -> None:
         )
 
 
-def _refuse_out_of_reach(config: Config) -> None:
-    scores = score_range(config.verifier)
+def _refuse_out_of_reach(plan: Plan) -> None:
+    scores = plan.verifier.score_range
     problems = []
-    for name, item in build_formatters(config).items():
-        out_of_reach = getattr(item, "out_of_reach", None)
-        if scores is not None and out_of_reach is not None and (problem := out_of_reach(*scores)):
+    for name, item in plan.formatters.items():
+        if scores is not None and (problem := item.out_of_reach(*scores)):
             problems.append(f"formatter {name}: {problem}")
     if problems:
-        raise ConfigError("\n".join(problems), f"the scores of the verifier {config.verifier.type} set the thresholds")
+        raise ConfigError(
+            "\n".join(problems), f"the scores of the verifier {plan.config.verifier.type} set the thresholds"
+        )
 
 
-def _lonely_pairs(config: Config) -> list[str]:
+def _lonely_pairs(plan: Plan) -> list[str]:
     """The formatters that make pairs, where a prompt has but one rollout and only a reference can be the other."""
-    sampling = config.sampling
+    sampling = plan.config.sampling
     if min(sampling.max_rollouts, sampling.max_steps * sampling.step_size) > 1:
         return []
-    return [name for name, item in build_formatters(config).items() if getattr(item, "makes_pairs", False)]
+    return [name for name, item in plan.formatters.items() if item.makes_pairs]
 
 
-def unscored_advice(config: Config, root: str, *, late: bool) -> str:
+def unscored_advice(plan: Plan, root: str, *, late: bool) -> str:
     """What to do about replies that can't be scored; `late` where some of them timed out."""
     again = f"rsr verify -w {root} --retry-unknown"
-    if not is_rule(config.verifier):
+    if not plan.verifier.is_rule:
         return (
             "see what it says (rsr show --json), then change its model, max_tokens or template: all is scored again. "
             f"If its server was the trouble, {again} asks again for these alone"
         )
     if late:
-        return f"{again} verifier.time_limit={3 * config.verifier.time_limit:g} gives these more time"
+        return f"{again} verifier.time_limit={3 * plan.config.verifier.time_limit:g} gives these more time"
     return (
         "asking again changes nothing: correct metadata.answer in the transform (in a new work dir), or the verifier "
         f"(a change of its file scores all again). If the cause lay outside of both: {again}"
@@ -91,7 +91,7 @@ def raise_if_for_nothing(session: Session, results: Sequence[StageResult]) -> No
         late = bool(verified.get("timeout"))
         raise GuardStop(
             f"none of the {verified['rollouts']} rollouts could be scored. All of them are kept",
-            unscored_advice(session.config, root, late=late),
+            unscored_advice(session.plan, root, late=late),
         )
     written = counts.get("format", {}).get("rows")
     if written and not any(written.values()):

@@ -6,8 +6,6 @@ any code of a plug-in: a user's own counts with its file.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from rsr_cli import __version__
 from rsr_cli.config.load import is_secret, without_secrets
 from rsr_cli.config.settings import Component, Config
+from rsr_cli.fingerprints import digest
 from rsr_cli.plugins import registry
 from rsr_cli.store import shards
 from rsr_cli.store.work_dir import WorkDir
@@ -58,17 +57,11 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return [CHANGES[name] for name, value in now.items() if before.get(name) and value and before[name] != value]
 
 
-def fingerprint(value: Any) -> str:
-    """A digest of plain data."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def _input(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
     paths = [Path(item.path).expanduser() for item in config.data.input_path if not item.path.startswith("hf://")]
     if not all(path.is_file() for path in paths):
         return _UNKNOWN  # prepare takes data/ as it is then
-    return fingerprint([registry.file_digest(path) for path in paths])
+    return digest([registry.file_digest(path) for path in paths])
 
 
 def _data(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
@@ -76,7 +69,7 @@ def _data(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
     for item in data["input_path"]:
         item.pop("path")
     data["preprocess"].pop("transform")
-    return fingerprint([data, config.shard.size])
+    return digest([data, config.shard.size])
 
 
 def _transform(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
@@ -85,12 +78,12 @@ def _transform(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str
 
 
 def _sampling(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint(config.sampling.model_dump(mode="json"))
+    return digest(config.sampling.model_dump(mode="json"))
 
 
 def _sampler(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
     names = ("model", "model_path", "temperature", "top_p", "max_tokens")
-    return fingerprint(
+    return digest(
         [
             [{name: getattr(item, name) for name in names}, without_secrets(item.extra_params), item.drop_truncated]
             for item in config.sampler.each()
@@ -103,11 +96,11 @@ def _verifier(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
 
 
 def _formatters(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([_component("formatter", item.type, item.options) for item in config.formatter])
+    return digest([_component("formatter", item.type, item.options) for item in config.formatter])
 
 
 def _filters(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([_component("filter", item.type, item.options) for item in config.filters])
+    return digest([_component("filter", item.type, item.options) for item in config.filters])
 
 
 def _component(kind: registry.Kind, name: str, options: dict[str, Any]) -> str:
@@ -116,7 +109,7 @@ def _component(kind: registry.Kind, name: str, options: dict[str, Any]) -> str:
     left_out = () if own else getattr(registry.find(kind, name), "no_verdict_change", ())
     kept = {key: _value(value) for key, value in options.items() if key not in left_out and not is_secret(key)}
     code = _own_code(name) if own else registry.code_digest(kind, name)
-    return fingerprint([registry.identity(name), kept, code]) if code else _UNKNOWN
+    return digest([registry.identity(name), kept, code]) if code else _UNKNOWN
 
 
 def _value(value: Any) -> Any:
@@ -139,19 +132,19 @@ def _own_code(spec: str) -> str:
 
 
 def _prompts(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([shards.digest(work_dir.data(n)) for n in numbers])
+    return digest([shards.digest(work_dir.data(n)) for n in numbers])
 
 
 def _rollouts(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([work_dir.rollouts_digest(n) for n in numbers])
+    return digest([work_dir.rollouts_digest(n) for n in numbers])
 
 
 def _scores(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([work_dir.scores_digest(n) for n in numbers])
+    return digest([work_dir.scores_digest(n) for n in numbers])
 
 
 def _price(config: Config, work_dir: WorkDir, numbers: Sequence[int]) -> str:
-    return fingerprint([config.sampler.price.model_dump(), list(_all_of("price", config.verifier.options))])
+    return digest([config.sampler.price.model_dump(), list(_all_of("price", config.verifier.options))])
 
 
 def _all_of(key: str, value: Any) -> Iterator[Any]:

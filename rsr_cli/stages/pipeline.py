@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rsr_cli.config.settings import Config, SamplerSettings, Sampling
+from rsr_cli.config.settings import SamplerSettings, Sampling
 from rsr_cli.formatters.messages import Seen
+from rsr_cli.plan import Plan
 from rsr_cli.samplers.params import request_params
 from rsr_cli.samplers.truncation import TRUNCATION_RISE
 from rsr_cli.stages.analyze import analyze
-from rsr_cli.stages.drawing import money
 from rsr_cli.stages.format import format_
 from rsr_cli.stages.prepare import Counts, prepare, read_dataset
 from rsr_cli.stages.sample import sample
@@ -35,19 +35,19 @@ def run(
     return [*results, verify(session), format_(session), analyze(session)]
 
 
-def most_it_can_spend(config: Config) -> dict[str, Any]:
+def most_it_can_spend(plan: Plan) -> dict[str, Any]:
     """The prompts of the input, and the most requests, tokens and money that a run over them can take.
 
     Reads the whole input through the transform, and writes nothing. Retries are not counted: a request that failed
     is rarely billed.
     """
-    counts = Counts()
+    config, counts = plan.config, Counts()
     sampling, price = config.sampling, config.sampler.price
     attempts_each = sampling.max_steps * sampling.step_size
     requests = completion_tokens = 0
     prompt_tokens = 0.0
     seen = Seen()
-    for prompt in read_dataset(config, counts):
+    for prompt in read_dataset(plan, counts):
         seen.add(prompt)
         limits = max((_rungs(settings, sampling, prompt) for settings in config.sampler.each()), key=sum)
         requests += attempts_each * len(limits)
@@ -55,8 +55,8 @@ def most_it_can_spend(config: Config) -> dict[str, Any]:
         # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
         characters = sum(len(str(message.get("content") or "")) for message in prompt.messages)
         prompt_tokens += attempts_each * len(limits) * characters / 4
-    refuse_unwritable(config, seen)
-    cost = money(config, round(prompt_tokens), completion_tokens)
+    refuse_unwritable(plan, seen)
+    cost = plan.cost(round(prompt_tokens), completion_tokens)
     if sampling.cost_budget is not None:
         cost = min(cost, sampling.cost_budget)
     if sampling.token_budget is not None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsr_cli import fingerprints
 from rsr_cli.config.settings import Config, Data, Input
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.formatters.messages import Seen
+from rsr_cli.plan import Plan
 from rsr_cli.plugins import registry
-from rsr_cli.scoring.build import unscorable
-from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.placing import place_prompts
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
@@ -24,7 +24,7 @@ from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
 from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import inventory, shards
-from rsr_cli.store.inputs import BadRow, Row, input_file, read_input
+from rsr_cli.store.inputs import BadRow, Row, read_input
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
 
@@ -61,7 +61,7 @@ def prepare(session: Session) -> StageResult:
     """Write the data shards, all or none; nothing where the input, the transform and the options are as they were."""
     config = session.config
     try:
-        mark = prepare_fingerprint(config)
+        mark = _fingerprint(config)
     except InputError:
         # The prompts stand here already: that their source is out of reach is no reason to stop.
         if session.state.stages["prepare"].status != "done" or session.changes("data"):
@@ -80,8 +80,8 @@ def prepare(session: Session) -> StageResult:
         with session.progress.task("prepare") as task:
             session.work_dir.clear_staging()
             seen = Seen()
-            written = _stage_shards(session.work_dir.staging(), config, counts, seen, task)
-        refuse_unwritable(config, seen)
+            written = _stage_shards(session.work_dir.staging(), session.plan, counts, seen, task)
+        refuse_unwritable(session.plan, seen)
         for shard in session.work_dir.shards():
             shards.require_own(session.work_dir.data(shard))
         written, left_out = place_prompts(session.work_dir, written, config.shard.size, config.data.limit)
@@ -118,28 +118,20 @@ def prepare(session: Session) -> StageResult:
     return result
 
 
-def prepare_fingerprint(config: Config) -> str:
-    """Changes with the input files, the transform's file and the options that shape the prompts."""
-    data = config.data.model_dump(mode="json")
-    inputs = [_input_digest(item.path) for item in config.data.input_path]
+def _fingerprint(config: Config) -> str:
+    """Raises InputError where the input or the transform cannot be read."""
     transform = config.data.preprocess.transform
     if transform and not Path(transform.rpartition(":")[0]).is_file():
         raise InputError(f"there is no file {transform.rpartition(':')[0]}", "check data.preprocess.transform")
-    code = registry.file_digest(Path(transform.rpartition(":")[0])) if transform and _transform(config.data) else ""
-    for item in data["input_path"]:
-        item.pop("path")
-    data["preprocess"].pop("transform")
-    if data["limit"] is None:
-        data.pop("limit")  # as in work dirs of version 0.1, which had none
-    return fingerprint([data, inputs, code, config.shard.size])
+    return fingerprints.of_prompts(config, _transform(config.data) is not None)
 
 
-def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
+def read_dataset(plan: Plan, counts: Counts) -> Iterator[Prompt]:
     """The prompts of a config's input, checked. Bad rows are counted; where they may not be skipped, the end of the
     input raises an InputError that shows the first of them."""
+    config = plan.config
     preprocess = config.data.preprocess
     transform = _transform(config.data)
-    why_not = unscorable(config.verifier)
     seen: set[bytes] = set()
     for where, row in _mixed(config.data):
         counts.rows += 1
@@ -174,7 +166,7 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         counts.prompts += 1
         without_answer = prompt.metadata.get("answer") in (None, "", [])
         counts.without_answer += without_answer
-        if (why := why_not(prompt)) is not None:
+        if (why := plan.verifier.cannot_score(prompt)) is not None:
             counts.unscorable += 1
             counts.no_gold += without_answer
             counts.why = counts.why or f"{prompt.id!r}: {why}"
@@ -188,16 +180,16 @@ def read_dataset(config: Config, counts: Counts) -> Iterator[Prompt]:
         raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform){there}")
 
 
-def _stage_shards(staging: LocalStorage, config: Config, counts: Counts, all_seen: Seen, task: Task) -> int:
+def _stage_shards(staging: LocalStorage, plan: Plan, counts: Counts, all_seen: Seen, task: Task) -> int:
     """Write the shards beside their place; how many."""
-    prompts = read_dataset(config, counts)
+    prompts = read_dataset(plan, counts)
     shard = 0
     prompt = next(prompts, None)
     while prompt is not None:
         footer: dict[str, str] = {}
         seen = Seen()
         with shards.writing_shard(staging / f"shard_{shard:04d}.parquet", shards.DATA, footer) as writer:
-            while prompt is not None and writer.count < config.shard.size:
+            while prompt is not None and writer.count < plan.config.shard.size:
                 writer.write(
                     {
                         "id": prompt.id,
@@ -260,9 +252,3 @@ def _wanted(item: Input, chance: random.Random) -> set[int] | range:
         raise InputError(f"data.input_path: {item.path} holds {total} rows, not the {item.count} that count asks for")
     count = item.count if item.count is not None else round(total * (1.0 if item.fraction is None else item.fraction))
     return range(total) if count == total else set(chance.sample(range(total), count))
-
-
-def _input_digest(path: str) -> str:
-    if path.startswith("hf://"):
-        return path
-    return registry.file_digest(input_file(path))

@@ -12,20 +12,21 @@ from dataclasses import asdict, dataclass
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from rsr_cli import fingerprints
 from rsr_cli.clients.estimates import usage_of
 from rsr_cli.config.load import LoadedConfig
 from rsr_cli.config.settings import BATCH, Backend, Config, Guards, Limits, SamplerSettings, Shard
 from rsr_cli.errors import ConfigError, GuardStop
 from rsr_cli.formatters.messages import Seen
-from rsr_cli.scoring.build import judge_cost, verifier_fingerprint
-from rsr_cli.stages.drawing import Drawing, money
+from rsr_cli.plan import Plan, resolve
+from rsr_cli.scoring.judge_costs import judge_cost
+from rsr_cli.stages.drawing import Drawing
 from rsr_cli.stages.findings import Finding, Light, findings
 from rsr_cli.stages.forecast import Forecast, forecast
 from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.prepare import Counts, read_dataset
 from rsr_cli.stages.progress import Progress
-from rsr_cli.stages.rules import thresholds
-from rsr_cli.stages.session import Session, check_components
+from rsr_cli.stages.session import Session
 from rsr_cli.stages.verify import score_shards
 from rsr_cli.stages.writable import refuse_unwritable
 from rsr_cli.storage.interface import Storage
@@ -77,27 +78,25 @@ class Probe:
 
 def probe(loaded: LoadedConfig, work_dir: Storage | None, progress: Progress, *, prompts: int, attempts: int) -> Probe:
     """Draw `attempts` for each of about `prompts` prompts, spread evenly over the work dir's data or the input."""
-    config = loaded.config
-    check_components(config)
-    refuse_hopeless(config, _prompts(loaded, work_dir, progress))
+    plan = resolve(loaded.config)
+    refuse_hopeless(plan, _prompts(loaded, plan, work_dir, progress))
     seen = Seen()
-    chosen, total = spread(_looked_at(_prompts(loaded, work_dir, progress), seen), prompts)
-    refuse_unwritable(config, seen)
+    chosen, total = spread(_looked_at(_prompts(loaded, plan, work_dir, progress), seen), prompts)
+    refuse_unwritable(plan, seen)
     with TemporaryDirectory(prefix="rsr-probe-") as folder:
-        probing = LoadedConfig(_probing(config, attempts), loaded.document)
-        session = Session(WorkDir(LocalStorage(folder)), probing, State(), progress, "probe")
+        probing = resolve(_probing(plan.config, attempts))
+        session = Session(WorkDir(LocalStorage(folder)), loaded, probing, State(), progress, "probe")
         _write(session.work_dir, chosen)
         began = time.monotonic()
         Drawing(session, [0], None, retry_errors=False).run()
         seconds = time.monotonic() - began
-        score_shards(session, [0], verifier_fingerprint(config))
+        score_shards(session, [0], fingerprints.of_verifier(plan))
         groups = list(read_groups(session.work_dir, 0))
-        judged = judge_cost(config.verifier, session.work_dir.cache())
-    passes, _ = thresholds(config)
+        judged = judge_cost(plan.verifier, session.work_dir.cache())
     return Probe(
-        findings(config, groups, passes),
-        forecast(config, groups, total, seconds, judged),
-        _spent(config, groups, seconds, judged),
+        findings(plan.config, groups, plan.passes),
+        forecast(plan, groups, total, seconds, judged),
+        _spent(plan, groups, seconds, judged),
     )
 
 
@@ -122,17 +121,17 @@ def spread(items: Iterable[T], wanted: int) -> tuple[list[T], int]:
     return kept, total
 
 
-def _prompts(loaded: LoadedConfig, root: Storage | None, progress: Progress) -> Iterator[Prompt]:
+def _prompts(loaded: LoadedConfig, plan: Plan, root: Storage | None, progress: Progress) -> Iterator[Prompt]:
     """Those of a prepared work dir, else those that prepare would make of the input."""
     if root is not None and (root / "state.json").exists():
         work_dir = WorkDir(root)
         state = work_dir.load_state()
-        session = Session(work_dir, loaded, state, progress, "probe")
+        session = Session(work_dir, loaded, plan, state, progress, "probe")
         if state.stages["prepare"].status == "done" and not session.changes("data"):
             for number in session.require_data():
                 yield from read_prompts(work_dir.data(number))
             return
-    yield from read_dataset(loaded.config, Counts())
+    yield from read_dataset(plan, Counts())
 
 
 def _probing(config: Config, attempts: int) -> Config:
@@ -176,9 +175,9 @@ def _write(work_dir: WorkDir, prompts: list[Prompt]) -> None:
             )
 
 
-def _spent(config: Config, groups: list[Group], seconds: float, judged: float) -> Spent:
+def _spent(plan: Plan, groups: list[Group], seconds: float, judged: float) -> Spent:
     drawn = [attempt for group in groups for attempt in group.attempts.values()]
     usages = [usage_of(attempt, group.prompt.messages) for group in groups for attempt in group.attempts.values()]
     prompt_tokens, completion_tokens = sum(usage.prompt for usage in usages), sum(usage.completion for usage in usages)
-    cost = money(config, prompt_tokens, completion_tokens) + judged
+    cost = plan.cost(prompt_tokens, completion_tokens) + judged
     return Spent(len(groups), len(drawn), prompt_tokens, completion_tokens, cost, round(max(seconds, 1e-3), 3))

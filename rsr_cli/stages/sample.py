@@ -6,16 +6,13 @@ from collections import Counter
 from shlex import quote
 from typing import Any
 
+from rsr_cli import fingerprints
 from rsr_cli.clients.batches.folder import awaited, responses_beside
-from rsr_cli.config.load import without_secrets
-from rsr_cli.config.settings import Config, SamplerSettings
+from rsr_cli.config.settings import Config
 from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
-from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed, money
+from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed
 from rsr_cli.stages.hopeless import refuse_hopeless
-from rsr_cli.stages.parts import fingerprint
-from rsr_cli.stages.rules import group_rules
-from rsr_cli.stages.session import Session, StageResult, formatters_fingerprint
+from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
 from rsr_cli.storage.local import LocalStorage
@@ -40,10 +37,10 @@ def sample(
 
     Raises UsageError before the first request where verdicts are wanted and none can be given.
     """
-    config, work_dir = session.config, session.work_dir
+    plan, work_dir = session.plan, session.work_dir
     numbers = session.require_data()
-    refuse_unwritable(config, seen_in_data(work_dir, numbers))
-    mark = sample_fingerprint(config, work_dir, numbers)
+    refuse_unwritable(plan, seen_in_data(work_dir, numbers))
+    mark = fingerprints.of_rollouts(plan, work_dir, numbers)
     record = session.state.stages["sample"]
     lost = inventory.rollout_losses(session.state, work_dir, numbers)
     if lost and not redraw:
@@ -57,11 +54,11 @@ def sample(
         result = session.up_to_date("sample")
         result.counts = result.counts | {"new_attempts": 0}
         return result
-    identity = _identity(config.sampler)
+    identity = fingerprints.identity(plan.config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
-    verifier = _verifier(config)
+    verifier = fingerprints.of_verifier(plan) if plan.scores_while_sampling else None
     if verifier is not None or will_be_verified:
-        refuse_hopeless(config, (prompt for n in numbers for prompt in read_prompts(work_dir.data(n))))
+        refuse_hopeless(plan, (prompt for n in numbers for prompt in read_prompts(work_dir.data(n))))
     if record.fingerprint != mark or retry_errors:
         record.shards_done = []
     record.retry_errors |= retry_errors
@@ -94,7 +91,7 @@ def sample(
                 "waiting_prompts": drawing.postponed.total(),
                 "awaited_files": [str(responses_beside(path)) for path in files],
             }
-            result.notes += _what_to_answer(config, work_dir, files)
+            result.notes += _what_to_answer(plan.config, work_dir, files)
             return result
         record.retry_errors = False
         _tell_of_failures(session, result.counts)
@@ -109,7 +106,7 @@ def _paid_again(session: Session, lost: list[inventory.Loss]) -> WorkDirError:
         held = Counter({name: by_shard.get(str(loss.shard), {}).get(name, 0) for name in _TOKENS})
         counts += held - tally_tokens(work_dir.rollout(loss.shard), work_dir.rollout_journal(loss.shard))
     attempts = sum(loss.recorded - (loss.found or 0) for loss in lost)
-    cost = money(session.config, counts["prompt_tokens"], counts["completion_tokens"])
+    cost = session.plan.cost(counts["prompt_tokens"], counts["completion_tokens"])
     told = f"to draw this again is to pay again for {attempts} attempts"
     if counts.total():
         told += f" of {counts.total():,} tokens" + (f", about {cost:.2f}" if cost else "")
@@ -118,17 +115,6 @@ def _paid_again(session: Session, lost: list[inventory.Loss]) -> WorkDirError:
         f"{inventory.told(lost)}\n  {told}",
         f"restore it from a backup, or run this again with --redraw; rsr check {root} lists all that is damaged",
     )
-
-
-def sample_fingerprint(config: Config, work_dir: WorkDir, numbers: list[int]) -> str:
-    """Changes with whatever can make a group need more attempts or other ones. Not with a time-out or a rate."""
-    sampling = config.sampling.model_dump(mode="json")
-    sampler = _identity(config.sampler) | {
-        "max_tokens": [settings.max_tokens for settings in config.sampler.each()],
-        "drop_truncated": config.sampler.drop_truncated,
-    }
-    data = [shards.digest(work_dir.data(number)) for number in numbers]
-    return fingerprint([sampling, sampler, formatters_fingerprint(config), _verifier(config), data])
 
 
 def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
@@ -171,25 +157,6 @@ def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
     if counts["errors"] == counts["attempts"]:
         raise BackendError(f"every one of {counts['attempts']} attempts failed: {told}", hint)
     session.progress.warn(f"{counts['errors']} of {counts['attempts']} attempts failed for good: {told}. {hint}")
-
-
-def _verifier(config: Config) -> str | None:
-    """The fingerprint of the verifier where groups stop by its verdicts; without that, verify scores later."""
-    return verifier_fingerprint(config) if group_rules(config).satisfied else None
-
-
-def _identity(settings: SamplerSettings) -> dict[str, Any]:
-    """What must not change between the rollouts of a work dir."""
-    params = {
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "extra_params": without_secrets(settings.extra_params),
-    }
-    if settings.members:
-        params["members"] = [
-            {"share": member.share, **_identity(settings.in_full(member))} for member in settings.members
-        ]
-    return {"model": settings.model_path or settings.model, "params": params}
 
 
 def _refuse_mixed(session: Session, identity: dict[str, Any], numbers: list[int], allow_mixed: bool) -> None:

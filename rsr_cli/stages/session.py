@@ -11,20 +11,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
-
 from rsr_cli import __version__
-from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, explain, load_config
+from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, load_config
 from rsr_cli.config.scalars import load_yaml, resolve_plain
-from rsr_cli.config.settings import Backend, Component, Config, SamplerSettings, VerifierSettings
-from rsr_cli.errors import ConfigError, GuardStop, InputError, WorkDirError
+from rsr_cli.config.settings import Config
+from rsr_cli.errors import GuardStop, InputError, WorkDirError
 from rsr_cli.executors import local, ray_shards
-from rsr_cli.plugins import registry
-from rsr_cli.plugins.contracts import Formatter, Sampler
-from rsr_cli.plugins.filtering import Filtering
-from rsr_cli.samplers.build import build
-from rsr_cli.scoring.build import composite_of, member_settings
-from rsr_cli.stages.parts import fingerprint, parts
+from rsr_cli.plan import Plan, resolve
+from rsr_cli.stages.parts import parts
 from rsr_cli.stages.progress import Progress
 from rsr_cli.storage.files import set_aside
 from rsr_cli.storage.interface import Storage
@@ -38,11 +32,6 @@ from rsr_cli.store.work_dir import WorkDir, new_work_dir
 _log = logging.getLogger(__name__)
 S = TypeVar("S")
 T = TypeVar("T")
-B = TypeVar("B", bound=Backend)
-
-
-EMBEDDED = "embedded"
-"""As a base_url: the model that comes with the package, served as long as it is used."""
 
 
 @dataclass
@@ -62,6 +51,7 @@ class StageResult:
 class Session:
     work_dir: WorkDir
     loaded: LoadedConfig
+    plan: Plan
     state: State
     progress: Progress
     command: str
@@ -70,7 +60,7 @@ class Session:
 
     @property
     def config(self) -> Config:
-        return self.loaded.config
+        return self.plan.config
 
     def save_state(self) -> None:
         self.state.save(self.work_dir.state_path)
@@ -217,7 +207,7 @@ def open_session(
     loaded, root = settle(work_dir, config_path, overrides, may_create, trust=trust)
     if root is not None and not may_create and not (root / "state.json").exists():
         raise WorkDirError(f"{root} is not a work dir: it has no state.json", f"rsr prepare -w {root} makes one")
-    check_components(loaded.config)
+    plan = resolve(loaded.config)
     stood = root is not None and root.exists()
     target = WorkDir(root) if root is not None else new_work_dir()
     if root is None:
@@ -226,8 +216,8 @@ def open_session(
         with target.writing():
             made = not target.state_path.exists()
             try:
-                session = Session(target, loaded, _opened_state(target, command), progress, command)
-                session.state.thresholds = list(threshold_values(loaded.config))
+                session = Session(target, loaded, plan, _opened_state(target, command), progress, command)
+                session.state.thresholds = list(plan.thresholds)
                 if trust and not is_trusted(target.root, asdict(session.state)):
                     session.state.made_here = stamps(target.root)
                     session.save_state()
@@ -300,101 +290,3 @@ def settle(
     if not trust:
         require_trusted(code_in(loaded.config.model_dump()), loaded.loose, work_dir)
     return loaded, work_dir
-
-
-def check_components(config: Config) -> None:
-    """ConfigError (all at once) where a plugin is not known or refuses its options."""
-    problems: list[str] = []
-    sections: list[tuple[registry.Kind, Component, str]] = [("verifier", config.verifier, "verifier")]
-    sections += [("formatter", item, f"formatter.{index}") for index, item in enumerate(config.formatter)]
-    sections += [("filter", item, f"filters.{index}") for index, item in enumerate(config.filters)]
-    problems += _component_problems(sections)
-    if not problems:
-        problems += _member_problems(config.verifier, "verifier")
-    try:
-        build_sampler(config)
-    except ConfigError as error:
-        problems.append(str(error))
-    if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def _member_problems(settings: VerifierSettings, where: str) -> list[str]:
-    """What is wrong with the members of a composite, and with theirs."""
-    if composite_of(settings) is None:
-        return []
-    try:
-        members = member_settings(settings)
-    except ValidationError as error:
-        return [f"{where}.members: {line}" for line in explain(error)]
-    if problems := _component_problems([("verifier", item, f"{where} {name}") for name, item in members.items()]):
-        return problems
-    return [line for name, item in members.items() for line in _member_problems(item, f"{where} {name}")]
-
-
-def build_sampler(config: Config, embedded: str = "http://127.0.0.1/v1", folder: Path | None = None) -> Sampler:
-    """The sampler of a config, the embedded model being at this URL; ConfigError where settings do not go together.
-
-    `folder` is for the files of a sampler that keeps some.
-    """
-
-    def located(section: B) -> B:
-        return section.model_copy(update={"base_url": [embedded]}) if section.base_url == [EMBEDDED] else section
-
-    members = [located(member) for member in config.sampler.members]
-    return build(located(config.sampler).model_copy(update={"members": members}), config.sampling, folder)
-
-
-def uses_embedded(settings: SamplerSettings) -> bool:
-    """The sampler, or a member of it, wants the embedded model."""
-    return any(section.base_url == [EMBEDDED] for section in (settings, *settings.members))
-
-
-def _component_problems(sections: list[tuple[registry.Kind, Component, str]]) -> list[str]:
-    problems: list[str] = []
-    for kind, settings, where in sections:
-        try:
-            registry.build(kind, settings.type, settings.options)
-        except ValidationError as error:
-            known = list(registry.find(kind, settings.type).model_fields)
-            problems += [f"{where}.{line}" for line in explain(error, known=known)]
-        except ConfigError as error:
-            problems.append(f"{where}: {error}")
-    return problems
-
-
-def build_formatters(config: Config) -> dict[str, Formatter]:
-    """The formatters by their names."""
-    return {
-        name: registry.build("formatter", item.type, item.options)
-        for name, item in zip(config.formatter_names(), config.formatter, strict=True)
-    }
-
-
-def build_filtering(config: Config) -> Filtering:
-    """The filters, in the order of the config."""
-    built = (registry.build("filter", item.type, item.options) for item in config.filters)
-    return Filtering(dict(zip(config.filter_names(), built, strict=True)))
-
-
-def threshold_values(config: Config) -> tuple[float, float]:
-    """What a pass and a fail are for the figures: by the first formatter that has thresholds, else 1.0 and 0.0."""
-    first = next((item for item in build_formatters(config).values() if hasattr(item, "pass_threshold")), None)
-    return float(getattr(first, "pass_threshold", 1.0)), float(getattr(first, "fail_threshold", 0.0))
-
-
-def formatters_fingerprint(config: Config) -> str:
-    """A digest of what decides which rollouts become training rows: the filters and the formatters."""
-    formatters = [
-        [registry.identity(item.type), item.options, registry.code_digest("formatter", item.type)]
-        for item in config.formatter
-    ]
-    return fingerprint([filters_identity(config), *formatters] if config.filters else formatters)
-
-
-def filters_identity(config: Config) -> list[list[Any]]:
-    """What decides which rollouts formatters see."""
-    return [
-        [registry.identity(item.type), item.options, registry.code_digest("filter", item.type)]
-        for item in config.filters
-    ]

@@ -14,17 +14,18 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from rsr_cli.config.settings import Config, Limits
+from rsr_cli import fingerprints
 from rsr_cli.config.settings import Guards as GuardLimits
+from rsr_cli.config.settings import Limits
 from rsr_cli.errors import GuardStop, RsrError, first_error
+from rsr_cli.plan import Plan
 from rsr_cli.sampling.guards import Guards
-from rsr_cli.scoring.build import ConfiguredScorer, is_rule, most_workers, verifier_fingerprint, with_workers
+from rsr_cli.scoring.scorer import ConfiguredScorer
+from rsr_cli.scoring.verifier_tree import with_workers
 from rsr_cli.stages.drawing import guards, spent_money
 from rsr_cli.stages.hopeless import unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
-from rsr_cli.stages.parts import fingerprint
 from rsr_cli.stages.progress import Task
-from rsr_cli.stages.rules import thresholds
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import is_scored, read_rescored, score_mark
@@ -79,7 +80,7 @@ class Changes:
 def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
     """Score what has no verdict of the present verifier; with `retry_unknown` also what timed out or failed."""
     numbers = session.require_rollouts()
-    verifier = verifier_fingerprint(session.config)
+    verifier = fingerprints.of_verifier(session.plan)
     marks = {shard: score_mark(session.work_dir, shard, verifier) for shard in numbers}
     todo = [
         shard
@@ -87,7 +88,7 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
         if not is_scored(session.work_dir, shard, marks[shard]) or (retry_unknown and _has_unknown(session, shard))
     ]
     record = session.state.stages["verify"]
-    mark = fingerprint([verifier, [session.work_dir.rollouts_digest(shard) for shard in numbers]])
+    mark = fingerprints.digest([verifier, [session.work_dir.rollouts_digest(shard) for shard in numbers]])
     if not todo and session.is_done("verify", mark):
         return session.up_to_date("verify")
     with session.running("verify", mark) as result:
@@ -116,35 +117,35 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
 
 def score_shards(session: Session, numbers: list[int], verifier: str, *, retry_unknown: bool = False) -> Changes:
     """Score the rollouts of these shards that lack a verdict of this verifier, and write their score shards."""
-    config, work_dir = session.config, session.work_dir
+    plan, work_dir = session.plan, session.work_dir
     changes = Changes()
     rows = sum(shards.row_count(work_dir.rollout(shard)) for shard in numbers)
     with session.progress.task("verify", rows or None) as task:
-        if session.executor == "ray" and is_rule(config.verifier):
-            config = config.model_copy(update={"verifier": with_workers(config.verifier)})
-            work = partial(score_shard, work_dir.absolute(), config, verifier, retry_unknown)
-            cpus = most_workers(config.verifier)
+        if session.executor == "ray" and plan.verifier.is_rule:
+            plan = plan.with_verifier(with_workers(plan.config.verifier))
+            work = partial(score_shard, work_dir.absolute(), plan, verifier, retry_unknown)
+            cpus = plan.verifier.most_workers
             for changed, count in session.over_shards(work, numbers, rows=rows, cpus=cpus):
                 changes.merge(changed)
                 task.advance(count)
             return changes
         if session.executor == "ray":
-            session.progress.say(f"verify: {config.verifier.type} works from here, and not on the nodes of the cluster")
+            session.progress.say(
+                f"verify: {plan.config.verifier.type} works from here, and not on the nodes of the cluster"
+            )
         with closing(Recorder(work_dir, verifier)) as recorder:
-            guard = None if is_rule(config.verifier) else _guard(session)
-            budget = config.sampling.cost_budget
+            guard = None if plan.verifier.is_rule else _guard(session)
+            budget = plan.config.sampling.cost_budget
             limits = (0.0, math.inf) if budget is None or guard is None else (spent_money(session), budget)
             scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, guard, *limits)
             run_interruptible(
-                scoring.score(ConfiguredScorer(config, work_dir.cache()), numbers, changes),
+                scoring.score(plan.scorer(work_dir.cache()), numbers, changes),
                 lambda: session.progress.say(recorder.flushed("stopping: the verdicts so far are kept")),
             )
     return changes
 
 
-def score_shard(
-    work_dir: WorkDir, config: Config, verifier: str, retry_unknown: bool, shard: int
-) -> tuple[Changes, int]:
+def score_shard(work_dir: WorkDir, plan: Plan, verifier: str, retry_unknown: bool, shard: int) -> tuple[Changes, int]:
     """Score a shard in this process; what has changed, and how many verdicts were given.
 
     Depends on the files of the work dir alone, so that any machine may do it, and goes on where another has died.
@@ -153,7 +154,7 @@ def score_shard(
     with closing(Recorder(work_dir, verifier)) as recorder:
         scoring = _Scoring(work_dir, verifier, retry_unknown, recorder, task, None)
         try:
-            asyncio.run(scoring.score(ConfiguredScorer(config), [shard], changes))
+            asyncio.run(scoring.score(plan.scorer(), [shard], changes))
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
     return changes, task.done
@@ -237,8 +238,7 @@ def _guard(session: Session) -> Guards:
     that ask a model: a rule that fails costs nothing but time."""
     limits = {name: Limits() for name in GuardLimits.model_fields} | {"unscored": session.config.guards.unscored}
     config = session.config.model_copy(update={"guards": GuardLimits(**limits)})
-    passes, _ = thresholds(config)
-    return guards(session, passes, config)
+    return guards(session, config)
 
 
 @asynccontextmanager
@@ -283,7 +283,7 @@ def _warn_of_unknown(session: Session, numbers: list[int], counts: dict[str, Any
             for row in batch.filter(pc.is_null(batch["score"])).to_pylist():
                 reasons[f"{row['status']}: {(row['explanation'] or 'no reason given')[:150]}"] += 1
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
-    advice = unscored_advice(session.config, quote(str(session.work_dir.root)), late=bool(counts["timeout"]))
+    advice = unscored_advice(session.plan, quote(str(session.work_dir.root)), late=bool(counts["timeout"]))
     session.progress.warn(
         f"{counts['timeout'] + counts['error']} of {counts['rollouts']} rollouts could not be scored ({told}). "
         "They count as unknown, not as wrong. "

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rsr_cli.config.settings import Config
 from rsr_cli.errors import ConfigError, InputError
 from rsr_cli.formatters.base import UNWRITABLE_HINT
 from rsr_cli.formatters.messages import Seen
+from rsr_cli.plan import Plan
 from rsr_cli.plugins.contracts import Formatter
-from rsr_cli.stages.session import build_formatters
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.work_dir import WorkDir
@@ -38,31 +37,27 @@ def seen_in_rollouts(work_dir: WorkDir, numbers: list[int]) -> Seen:
     return found
 
 
-def refuse_unwritable(config: Config, seen: Seen) -> None:
+def refuse_unwritable(plan: Plan, seen: Seen) -> None:
     """InputError, or ConfigError, where a formatter can't write rows of such prompts."""
-    for name, item in build_formatters(config).items():
-        refusal = getattr(item, "refusal", None)
-        if refusal is not None and (why := refusal(seen)):
+    for name, item in plan.formatters.items():
+        if why := item.refusal(seen):
             raise InputError(f"{why}: the formatter {name} can't write that", UNWRITABLE_HINT)
-    common_tools(config)
+    common_tools(plan)
 
 
-def common_tools(config: Config) -> list[Any] | None:
+def common_tools(plan: Plan) -> list[Any] | None:
     """The tools of all prompts that have none of their own; ConfigError where samplers differ in them."""
     found: list[Any] = []
-    for settings in config.sampler.each():
+    for settings in plan.config.sampler.each():
         tools = settings.extra_params.get("tools")
         if tools not in found:
             found.append(tools)
-    if len(found) > 1 and any(hasattr(item, "tools") for item in build_formatters(config).values()):
+    if len(found) > 1 and any(hasattr(item, "tools") for item in plan.formatters.values()):
         raise ConfigError("sampler.members: they have different extra_params.tools, and a training row has one list")
     return found[0] if found else None
 
 
-def fitted(config: Config, seen: Seen) -> dict[str, Formatter]:
+def fitted(plan: Plan, seen: Seen) -> dict[str, Formatter]:
     """The formatters by their names, with a place for all that messages hold; a user's own get them as they are."""
-    tools = common_tools(config)
-    return {
-        name: item.fitted(seen, tools) if hasattr(item, "fitted") else item
-        for name, item in build_formatters(config).items()
-    }
+    tools = common_tools(plan)
+    return {name: item.fitted(seen, tools) for name, item in plan.formatters.items()}

@@ -30,9 +30,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from rsr_cli import fingerprints
 from rsr_cli.config.load import load_config
-from rsr_cli.scoring.build import verifier_fingerprint
-from rsr_cli.stages.sample import sample_fingerprint
+from rsr_cli.plan import resolve
 from rsr_cli.storage.local import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, ROLLOUTS_KEY, score_mark
@@ -141,7 +141,8 @@ def add_rollouts(work_dir: WorkDir, rollouts: int) -> None:
     numbers = work_dir.shards()
     state = work_dir.load_state()
     record = state.stages["sample"]
-    verifier = verifier_fingerprint(config)
+    plan = resolve(config)
+    verifier = fingerprints.of_verifier(plan)
     chance = np.random.default_rng(0)
     texts = templates(chance)
     for shard in numbers:
@@ -153,7 +154,7 @@ def add_rollouts(work_dir: WorkDir, rollouts: int) -> None:
         counts = {"prompts": prompts, **tally(work_dir.rollout(shard)), "end_reasons": {"max_rollouts": prompts}}
         record.by_shard[str(shard)] = counts
     record.status, record.shards_done, record.started = "done", numbers, now()
-    record.fingerprint = sample_fingerprint(config, work_dir, numbers)
+    record.fingerprint = fingerprints.of_rollouts(plan, work_dir, numbers)
     state.save(work_dir.state_path)
 
 
@@ -229,7 +230,7 @@ def write_shard(path: Path, table: pa.Table, footer: dict[str, str]) -> None:
 def reopen_last_shard(work_dir: WorkDir) -> None:
     """Leave the work dir as a kill in its last shard would: half of its attempts and verdicts in journals."""
     shard = work_dir.shards()[-1]
-    mark = score_mark(work_dir, shard, verifier_fingerprint(load_config(work_dir.config_path).config))
+    mark = score_mark(work_dir, shard, fingerprints.of_verifier(resolve(load_config(work_dir.config_path).config)))
     half = shards.row_count(work_dir.data(shard)) // 2
     ids = pa.array(pq.read_table(work_dir.data(shard), columns=["id"])["id"].slice(0, half).to_pylist())
     begun = [(work_dir.rollout(shard), work_dir.rollout_journal(shard), [])]

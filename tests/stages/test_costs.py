@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rsr_cli.scoring.build import judge_cost
 
 from rsr_cli.config.settings import VerifierSettings
-from rsr_cli.scoring.build import judge_cost
 from rsr_cli.verifiers.judging.ledger import read_ledger
 from tests.conftest import Rsr
 from tests.server.running import ModelServer

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from rsr_cli.scoring.build import score_range, unscorable
 
 from rsr_cli.config.settings import VerifierSettings
-from rsr_cli.scoring.build import score_range, unscorable
 from rsr_cli.types import Prompt
 from rsr_cli.verifiers.by_row import ByRow
 from tests.conftest import Rsr

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from rsr_cli.scoring.build import is_rule, unscorable, with_workers
 
 from rsr_cli.config.settings import VerifierSettings
-from rsr_cli.scoring.build import is_rule, unscorable, with_workers
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.cascade import Cascade
 from tests.conftest import Rsr

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rsr_cli.scoring.build import judge_cost
 
 from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.scoring.judge_costs import judge_cost
+from rsr_cli.scoring.verifier_tree import resolve_verifier
 from rsr_cli.verifiers.judging.ledger import read_ledger
 from tests.conftest import Rsr
 from tests.server.running import ModelServer
@@ -145,7 +146,7 @@ def test_the_judge_counts_in_the_cost_budget(
         outcome = rsr("run", made, "-w", tmp_path / "w", f"sampling.cost_budget={budget}")
         assert f"cost_budget={budget:g} is spent" in outcome.stderr or "the budget is spent" in outcome.stderr
         verifier = VerifierSettings.model_validate(judge(model_server))
-        cost = judge_cost(verifier, tmp_path / "w/cache")
+        cost = judge_cost(resolve_verifier(verifier), tmp_path / "w/cache")
         assert 0.8 * budget < cost < budget + 8 * 4 * 0.0055, "no more than what was under way"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rsr_cli.scoring.build import score_range, unscorable
 
 from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.scoring.verifier_tree import resolve_verifier
 from rsr_cli.types import Prompt
 from rsr_cli.verifiers.by_row import ByRow
 from tests.conftest import Rsr
@@ -123,13 +123,13 @@ def test_a_name_that_no_member_has_is_an_error_that_names_it(tmp_path: Path, rsr
 
 
 def test_which_prompts_can_be_scored_and_in_which_range() -> None:
-    why = unscorable(VerifierSettings.model_validate(mixture("http://127.0.0.1:1/v1")))
+    why = resolve_verifier(VerifierSettings.model_validate(mixture("http://127.0.0.1:1/v1"))).cannot_score
     assert why(Prompt("p", [], {"verifier": "chat"})) is None
     assert "gold letter" in (why(Prompt("p", [], {"verifier": "mcq"})) or "")
     assert why(Prompt("p", [], {"answer": "7"})) is None
     assert "no member" in (why(Prompt("p", [], {"verifier": "code", "answer": "7"})) or "")
     ranges = [{"type": "math-rlvr", "name": "math"}, {"type": "reward-model", "base_url": "http://x", "model": "m"}]
-    assert score_range(VerifierSettings(type="by_row", members=ranges)) is None  # type: ignore[call-arg]
+    assert resolve_verifier(VerifierSettings(type="by_row", members=ranges)).score_range is None  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(

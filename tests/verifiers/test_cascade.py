@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from rsr_cli.scoring.build import is_rule, unscorable, with_workers
 
 from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.scoring.verifier_tree import resolve_verifier, with_workers
 from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.cascade import Cascade
 from tests.conftest import Rsr
@@ -106,12 +106,14 @@ def test_which_prompts_can_be_scored() -> None:
     no_gold, gold = Prompt("p", [], {}), Prompt("p", [], {"answer": "B"})
     judge = {"type": "llm-judge", "model": "m"}
     fallback = {"type": "cascade", "members": [{"type": "math-rlvr"}, judge]}
-    assert unscorable(settings(fallback))(no_gold) is None, "the judge is asked where the rules have no gold"
-    assert "gold" in (unscorable(settings({**fallback, "ask_next": "no_answer"}))(no_gold) or "")
-    assert unscorable(settings({**fallback, "ask_next": "no_answer"}))(gold) is None
+    first_only = {**fallback, "ask_next": "no_answer"}
+    why, why_first = (resolve_verifier(settings(item)).cannot_score for item in (fallback, first_only))
+    assert why(no_gold) is None, "the judge is asked where the rules have no gold"
+    assert "gold" in (why_first(no_gold) or "") and why_first(gold) is None
     nested = {"type": "ensemble", "members": [{"type": "cascade", "members": [{"type": "math-rlvr"}] * 2}]}
-    assert "gold" in (unscorable(settings(nested))(no_gold) or "")
-    assert is_rule(settings(nested)) and not is_rule(settings({"type": "ensemble", "members": [fallback]}))
+    tree = resolve_verifier(settings(nested))
+    assert "gold" in (tree.cannot_score(no_gold) or "") and tree.is_rule
+    assert not resolve_verifier(settings({"type": "ensemble", "members": [fallback]})).is_rule
     inner = with_workers(settings(nested)).options["members"][0]["members"]
     assert [member["workers"] for member in inner] == [1, 1]
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 
-_NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think)"
-_CLOSE = re.compile(rf"</{_NAMES}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>", re.IGNORECASE)
-_OPEN = re.compile(rf"<{_NAMES}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>", re.IGNORECASE)
-_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]{0,80}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>")
+_NAMES = (
+    r"(?:think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|seed:think|antthinking|thinking_process"
+    r"|inner_monologue|internal_monologue|chain_of_thought|cot)"
+)
+_CLOSE = re.compile(rf"</{_NAMES}\s{{0,3}}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>|<\|END_THINKING\|>", re.IGNORECASE)
+_OPEN = re.compile(
+    rf"<{_NAMES}(?:\s[^<>]{{0,60}})?>|\[THINK\]|◁think▷|<\|begin_of_thought\|>|<\|START_THINKING\|>", re.IGNORECASE
+)
+_CHANNEL = re.compile(r"<\|channel\|>\s*+(\w++)[^<]{0,80}+(?:<\|constrain\|>[^<]{0,40}+)?+<\|message\|>")
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_HINTS = ("</", "<t", "<T", "<r", "<R", "<s", "<S", "<|", "[THINK]", "[/THINK]", "[think]", "[/think]", "◁")
+_HINTS = (
+    *("</", "<|", "[THINK]", "[/THINK]", "[think]", "[/think]", "◁"),
+    *(f"<{letter}" for letter in "tTrRsSaAiIcC"),
+)
 """One of them stands in every tag; looking for them is far cheaper than the patterns."""
+_MARKS = ("<", "◁", "THINK]", "think]")
+"""One of them stands in every hint."""
 _BARE_ANALYSIS = re.compile(r"analysis(?=[A-Z\"'])")
 
 
@@ -25,7 +35,7 @@ def final_reply(response: str) -> str | None:
     if _BARE_ANALYSIS.match(response):  # harmony whose special tokens a server has dropped
         _, final, reply = response.rpartition("assistantfinal")
         return reply.strip() if final else None
-    if not any(hint in response for hint in _HINTS):
+    if not any(mark in response for mark in _MARKS) or not any(hint in response for hint in _HINTS):
         return response.strip()
     start = 0
     for close in _CLOSE.finditer(response):

@@ -35,6 +35,7 @@ from rsr_cli.streams import OutputLost
 
 if TYPE_CHECKING:
     from rsr_cli.stages.session import Session, StageResult
+    from rsr_cli.store.work_dir import WorkDir
 
 
 @contextmanager
@@ -178,11 +179,20 @@ def verify(
         str | None,
         typer.Option(help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."),
     ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(metavar="ID[:ATTEMPT]", help="Only show what the rules read in these rollouts; score nothing."),
+    ] = None,
     executor: ExecutorOption = "local",
     trust: Trust = False,
     json: Json = False,
 ) -> None:
     """Score every rollout; say which verdicts changed."""
+    if explain is not None:
+        from rsr_cli.cli.explain import explain as show_claims
+
+        show_claims(_opened(work_dir), explain, as_json=json)
+        return
     from rsr_cli.stages import verify as stage
     from rsr_cli.stages.audit import audit as look
 
@@ -191,6 +201,18 @@ def verify(
         if audit or against:
             results.append(look(session, against=against))
     _report(session, results, json, told=True)
+
+
+def _opened(path: Location | None) -> WorkDir:
+    """A work dir to look into."""
+    from rsr_cli.errors import InputError
+    from rsr_cli.store.work_dir import WorkDir
+
+    if path is None:
+        raise InputError("no work dir is given", "name it with --work-dir (-w)")
+    target = WorkDir(path)
+    target.load_state()
+    return target
 
 
 @guarded

@@ -67,6 +67,17 @@ class MathRlvr(BaseModel, Verifier):
             return Verdict(None, "error", shown, refused)
         return Verdict(0.0, "scored", shown)
 
+    def explain(self, response: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        """The claims found in a reply, which of them counts and why, and how it was compared, as plain data."""
+        verdict = self.verify(response, metadata)
+        decision = read_answer(final_reply(response) or "")
+        compared: list[dict[str, Any]] = []
+        for gold in _golds(metadata.get("answer")):
+            for reading in decision.value.readings if decision.value else ():
+                forms = Comparison(self.accept_rounded, self.tolerance).explain(reading, gold)
+                compared.append({"answer": reading[:MOST_SHOWN], "gold": gold[:MOST_SHOWN], **forms})
+        return {"verdict": verdict.status, "score": verdict.score, **decision.explain(), "compared": compared}
+
     def warm_up(self) -> None:
         """Load what the first comparison needs; called once in a worker, outside the time limit."""
         symbolic.warm_up()

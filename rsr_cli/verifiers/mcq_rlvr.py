@@ -59,6 +59,16 @@ class McqRlvr(BaseModel, Verifier):
         right = choice.letters == gold and not choice.either and not decision.either
         return Verdict(float(right), "scored", choice.shown)
 
+    def explain(self, response: str, metadata: dict[str, Any]) -> dict[str, Any]:
+        """The claims found in a reply, which of them counts and why, and how it was compared, as plain data."""
+        verdict = self.verify(response, metadata)
+        options = _options(metadata.get("options"))
+        gold = _gold_letters(metadata.get("answer"), options)
+        decision = read_choice(final_reply(response) or "", options, max(LAST_LETTER, *gold))
+        letters = sorted(decision.value.letters) if decision.value else []
+        compared = [{"answer": ", ".join(letters), "gold": ", ".join(sorted(gold)), "equal": set(letters) == gold}]
+        return {"verdict": verdict.status, "score": verdict.score, **decision.explain(), "compared": compared}
+
 
 def _no_gold(metadata: Mapping[str, Any]) -> str:
     if metadata.get("answer") in (None, "", []):

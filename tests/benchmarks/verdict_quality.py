@@ -2,7 +2,8 @@
 
     python tests/benchmarks/verdict_quality.py [FOLDER]
 
-FOLDER holds math_dev.jsonl and mcq_dev.jsonl (by default ../shared/verifier-data beside the project). Beside the
+FOLDER holds math_dev.jsonl, mcq_dev.jsonl and forms_dev.jsonl (by default
+../shared/verifier-data beside the project). Beside the
 figures stand the best baselines of its README. Nothing to measure is no failure: the data is not part of the project.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def main(folder: Path) -> None:
                 for record in records
             )
             report(verifier, records, [verdict.score == 1.0 for verdict in verdicts])
+    if (forms := folder / "forms_dev.jsonl").exists():
+        report_forms(forms)
 
 
 def report(verifier: str, records: list[dict[str, Any]], accepted: list[bool]) -> None:
@@ -63,6 +66,30 @@ def report(verifier: str, records: list[dict[str, Any]], accepted: list[bool]) -
             f"  {name.lstrip('~'):24}{len(outcomes):6}{100 * good / len(outcomes):7.1f} "
             f"/ {share(sum(wrong), len(wrong))} / {share(len(right) - sum(right), len(right))}"
         )
+
+
+def report_forms(path: Path) -> None:
+    """The answer forms after public bug reports of graders: false accept / false reject, and the classes that err."""
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for kind, verifier in (("math", "math-rlvr"), ("mcq", "mcq-rlvr")):
+        chosen = [record for record in records if record["kind"] == kind]
+        with ProcessPool((verifier, {}), workers=None, time_limit=10, memory_limit_mb=4096) as pool:
+            verdicts = list(
+                pool.map(
+                    asked(final_reply(row["response"]) or "", {"answer": row["gold"], "options": row.get("options")})
+                    for row in chosen
+                )
+            )
+        accepted = [verdict.score == 1.0 for verdict in verdicts]
+        wrong = [ok for record, ok in zip(chosen, accepted, strict=True) if not record["label"]]
+        right = [ok for record, ok in zip(chosen, accepted, strict=True) if record["label"]]
+        rejected = len(right) - sum(right)
+        print(f"{verifier}, forms: {share(sum(wrong), len(wrong))} / {share(rejected, len(right))}")
+        errors = Counter(
+            record["class"] for record, ok in zip(chosen, accepted, strict=True) if ok != bool(record["label"])
+        )
+        for name, count in errors.most_common():
+            print(f"  {name:48}{count:4}")
 
 
 def share(part: int, whole: int) -> str:

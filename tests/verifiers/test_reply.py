@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.reply import final_reply
+from rsr_cli.reply import final_reply, split_thinking
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,10 @@ from rsr_cli.reply import final_reply
         ("<|channel|>analysis<|message|>a", None),
         ("<|channel|>analysis<|message|>a<|end|>", None),
         ("<|start|>assistant<|channel|>final <|constrain|>json<|message|>b<|end|>", "b"),
+        ("<think duration='3'>a</think >b", "b"),
+        ("<think duration='3'>a", None),
+        ("<antThinking>a</antThinking>b", "b"),
+        ("<inner_monologue>a", None),
         ("analysisLet me see.assistantfinalThe answer is 4.", "The answer is 4."),
     ],
 )
@@ -52,9 +56,15 @@ def test_nothing_of_a_closed_block_is_left(thinking: str, reply: str) -> None:
 @pytest.mark.parametrize(
     "hostile",
     ["<think>" * 200_000, "</think>" * 200_000, "<" * 1_000_000, "<|channel|>" * 100_000, "<|channel|>final" * 100_000,
-     "<think></think>" * 100_000, "</" * 500_000, "<|channel|>final " + "a" * 1_000_000],
+     "<think></think>" * 100_000, "</" * 500_000, "<|channel|>final " + "a" * 1_000_000,
+     "<|channel|>" + "a" * 1_000_000, "<|channel|>" * 48_000,
+     ("<|channel|>" + " " * 50) * 40_000, ("<|channel|>" + "a" * 60) * 20_000, "<|channel|>final<|message|>" * 60_000,
+     "<|channel|>final<|constrain|>" * 60_000, "analysisA" + "assistantfinal" * 80_000,
+     "<think><think></think>" * 60_000,
+     "<think " * 200_000, "◁think▷" * 100_000, "[THINK]" * 100_000],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(hostile: str) -> None:
     start = time.process_time()
     final_reply(hostile)
+    split_thinking(hostile)
     assert time.process_time() - start < 2

@@ -115,6 +115,12 @@ _BASE = re.compile(
     r"\(?\s*(-?\s*[0-9A-F][0-9A-F ]*)\s*\)?\s*(?:_\s*(?:\{\s*\(?\s*(\w+)\s*\)?\s*\}|(\d+))"
     r"|,?\s*\(?\s*(?:in\s+)?base[ -]?\s*(\w+)\s*\)?)"
 )
+_OUTWARD = re.compile(r"(?=\]|.*\[$)([\[\]])\s*([^\[\],;]+)[,;]([^\[\],;]+)([\[\]])")
+_UNIT_VECTOR = re.compile(r"\\(?:hat|vec|mathbf|widehat)\s*\{?\s*\\?[ij]")
+_VECTOR_TERM = re.compile(
+    r"([-+]?)((?:\d+(?:\.\d+)?|\\frac\{[^{}]*\}\{[^{}]*\}|\\sqrt\{[^{}]*\}|\d+/\d+)*\*?)"
+    r"\\(?:hat|vec|mathbf|widehat)\{?\\?([ijk])(?:math)?\}?"
+)
 _PREFIXED = re.compile(r"(-?)0([bxo])([0-9a-fA-F]+)")
 _PREFIX_BASES = {"b": "2", "x": "16", "o": "8"}
 _RATIO = re.compile(r"\d+(?:\.\d+)?(?:\s*(?::|to)\s*\d+(?:\.\d+)?){1,3}")
@@ -164,13 +170,18 @@ def _read(text: str, depth: int) -> Form:
         return Items("ratio", tuple(_read(part, depth + 1) for part in re.split(r":|to", text)))
     if _CALCULATION.search(text):
         text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
+    if outward := _OUTWARD.fullmatch(text):
+        ends = ("[" if outward[1] == "[" else "(") + ("]" if outward[4] == "]" else ")")
+        return Interval(ends, _read(outward[2], depth + 1), _read(outward[3], depth + 1))
+    if (vector := _unit_vectors(text)) is not None:
+        return vector
     if base := _BASE.fullmatch(text):
         name = base[2] or base[3] or base[4]
         return InBase(base[1].replace(" ", ""), _BASE_WORDS.get(name.lower(), name))
     if prefixed := _PREFIXED.fullmatch(text):
         return InBase(prefixed[1] + prefixed[3].upper(), _PREFIX_BASES[prefixed[2]])
     if (words := read_number_words(text)) is not None:
-        return Number(text, Quantity(words))
+        return Number(text, words)
     if duration := read_duration(text):
         return Number(text, duration)
     if not text.isascii() and (chinese := read_chinese_number(text)):
@@ -188,6 +199,19 @@ def _read(text: str, depth: int) -> Form:
     if measured and not _is_prose(measured[1]) and not NO_UNIT.search(measured[2]):
         return Expression(measured[1], text[measured.end(1) :].strip())
     return Text(text)
+
+
+def _unit_vectors(text: str) -> Form | None:
+    """\\hat{i} + 2\\hat{j} as the tuple of its coefficients."""
+    if not _UNIT_VECTOR.search(text):
+        return None
+    parts: dict[str, str] = {}
+    for sign, factor, name in _VECTOR_TERM.findall(text.replace(" ", "")):
+        parts[name] = f"{sign}{factor.rstrip('*') or '1'}"
+    if _VECTOR_TERM.sub("", text.replace(" ", "")) or not parts:
+        return None
+    names = "ijk" if "k" in parts else "ij"
+    return Items("tuple", tuple(_read(parts.get(name, "0").removeprefix("+"), 1) for name in names))
 
 
 def _read_piecewise(text: str, depth: int) -> Form | None:

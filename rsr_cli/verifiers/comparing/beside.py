@@ -30,6 +30,31 @@ def _minutes(time: re.Match[str]) -> set[int]:
     return {morning + 720 * half for half, name in enumerate("ap") if not time[3] or time[3].lower() == name}
 
 
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DATES = (
+    re.compile(r"(?P<m>[A-Za-z]{3,9})\.?\s(?P<d>\d{1,2})(?:st|nd|rd|th)?(?:,?\s(?P<y>\d{4}))?"),
+    re.compile(r"(?P<d>\d{1,2})(?:st|nd|rd|th)?\s(?:of\s)?(?P<m>[A-Za-z]{3,9})\.?(?:,?\s(?P<y>\d{4}))?"),
+    re.compile(r"(?P<y>\d{4})[-/](?P<m>\d{1,2})[-/](?P<d>\d{1,2})"),
+)
+
+
+def same_date(answer: str, gold: str) -> bool | None:
+    """Whether two dates are one: March 5, 2021 and 2021-03-05. None where one of them is no date."""
+    ours, theirs = _date(answer), _date(gold)
+    return None if ours is None or theirs is None else ours == theirs
+
+
+def _date(text: str) -> tuple[str | None, int, int] | None:
+    for form in _DATES:
+        if match := form.fullmatch(text):
+            name = match["m"]
+            if name.isdigit():
+                return match["y"], int(name), int(match["d"])
+            if name[:3].lower() in _MONTHS:
+                return match["y"], _MONTHS.index(name[:3].lower()) + 1, int(match["d"])
+    return None
+
+
 def pairs(answer: str, gold: str) -> Iterator[tuple[str, str]]:
     """The answers to compare, without what only one of them states."""
     if bool(_MODULUS.search(answer)) != bool(_MODULUS.search(gold)):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 from rsr_cli.verifiers.comparing import symbolic
 from rsr_cli.verifiers.comparing.answer_form import (
@@ -25,7 +26,7 @@ from rsr_cli.verifiers.comparing.answer_form import (
     is_name,
     read_form,
 )
-from rsr_cli.verifiers.comparing.beside import pairs, same_time
+from rsr_cli.verifiers.comparing.beside import pairs, same_date, same_time
 from rsr_cli.verifiers.comparing.evaluation import (
     FLOAT_NOISE,
     UnevaluableError,
@@ -38,6 +39,7 @@ from rsr_cli.verifiers.comparing.evaluation import (
 from rsr_cli.verifiers.comparing.expression import Node, UnreadableError, parse
 from rsr_cli.verifiers.comparing.latex import normalise, squeezed
 from rsr_cli.verifiers.comparing.quantities import Quantity
+from rsr_cli.verifiers.comparing.sentences import says
 from rsr_cli.verifiers.comparing.units import comparable, is_counted, measure
 
 _FILLERS = re.compile(r"^\s*(?:(?:on|in|at|by|the|an?|option|point|it is|there (?:is|are))\s+)+", re.IGNORECASE)
@@ -59,7 +61,18 @@ class Comparison:
             return True
         if (same := same_time(answer, gold)) is not None:
             return same
+        if (same := same_date(answer, gold)) is not None:
+            return same
         return any(self._same(read_form(ours), read_form(theirs)) for ours, theirs in pairs(answer, gold))
+
+    def explain(self, answer: str, gold: str) -> dict[str, Any]:
+        """How two answers are read, and whether they are equal, as plain data; None where that can't be computed."""
+        try:
+            equal: bool | None = self.equal(answer, gold)
+        except symbolic.TooLargeError:
+            equal = None
+        ours, theirs = (type(read_form(normalise(text))).__name__.lower() for text in (answer, gold))
+        return {"read_as": ours, "gold_read_as": theirs, "equal": equal}
 
     def _same(self, answer: Form, gold: Form) -> bool:
         if answer == gold:
@@ -109,6 +122,8 @@ class Comparison:
                 return all(self._same(item, gold) for item in answer.items)  # 7/2 or 3.5
             case ((Items() | Interval()), (Items() | Interval())):
                 return self._same_items(answer, gold)
+            case Text(), Text():
+                return self._same_text(answer.text, gold) or says(answer.text, gold.text)
             case Text(), _:
                 return self._same_text(answer.text, gold)
             case _, Text():

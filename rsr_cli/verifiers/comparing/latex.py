@@ -38,7 +38,8 @@ _TEXT = re.compile(
     r"|emph|underline)\s*\{([^{}]*)\}"
 )
 _RENAMED = {
-    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge",
+    "nicefrac": "frac", "sfrac": "frac", "flatfrac": "frac", "fbox": "", "dfrac": "frac",
+    "tfrac": "frac", "cfrac": "frac", "leq": "le", "leqslant": "le", "geq": "ge", "geqslant": "ge",
     "lt": "<", "gt": ">", "neq": "ne", "lbrace": "{", "rbrace": "}", "lbrack": "[", "rbrack": "]", "lvert": "|",
     "rvert": "|", "vert": "|", "mid": "|", "colon": ":", "degree": "^\\circ", "arcsin": "asin", "arccos": "acos",
     "arctan": "atan", "operatorname": "", "infin": "infty", "langle": "(", "rangle": ")", "dbinom": "binom",
@@ -47,8 +48,15 @@ _RENAMED = {
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([a-zA-Z]+)\s*")
 _MATRIX = re.compile(r"\\(begin|end)\s*\{(?:[pbB]?matrix|array|smallmatrix)\}(?:\{[lcr| ]*\})?")
+_OVER_ALONE = re.compile(r"\s*([^{}\\]{1,60})\\over\s+([^{}\\]{1,60})")
+_DECORATION = re.compile(r"\\tag\s*\*?\{[^{}]*\}|\\(?:blacksquare|square|qed|Box|hfill|checkmark)(?![a-zA-Z])")
+_DOTTED_PERIOD = re.compile(r"\\dot\s*\{?\s*(\d)\s*\}?(\d{0,20})\\dot\s*\{?\s*(\d)\s*\}?")
+_SHORT_PERIOD = re.compile(r"\\(overline|dot|bar)\s*(\d)")
+_BRACKET_PERIOD = re.compile(r"(\d{1,20}\.\d{0,20})\((\d{1,20})\)")
 _OVER = re.compile(r"\{([^{}]{0,200})\\(over|choose) ([^{}]{0,200})\}")
-_ROWS = re.compile(r"\\(?:begin|end)\s*\{(?:[dr]?cases|aligned|align\*?|gathered|split)\}")
+_ROWS = re.compile(
+    r"\\(?:begin|end)\s*\{(?:[dr]?cases|aligned|align\*?|gathered|split|equation\*?|gather\*?|multline\*?)\}"
+)
 _CASES = re.compile(r"\\(begin|end)\s*\{[dr]?cases\}")
 _SWITCH = re.compile(
     r"\{\s*\\(?:rm|bf|it|sf|tt|cal)(?![a-zA-Z])\s*([^{}]*)\}|\\(?:rm|bf|it|sf|tt|cal)(?![a-zA-Z])(?!\s*\{)"
@@ -74,14 +82,17 @@ _WORDS = (
 _REALS = re.compile(r"\\mathbb\s*\{\s*R\s*\}|\\mathbb R|\\R(?![a-zA-Z])|\b(?:the set of )?all real numbers\b")
 _GOING_ON = re.compile(r"(?<![\d.])(\d{1,20}\.\d{0,20}?)(\d)\2{2,20}(?:\.\.\.|…|\\dots)")
 _REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\s*\{\s*(\d{1,20})\s*\}")
-_SHORT_FRAC = re.compile(r"\\frac\s*(\d|[a-zA-Z])\s*(\d|[a-zA-Z]|(?=\{))")
-_SHORT_FRAC_END = re.compile(r"\\frac\s*(\{[^{}]*\})\s*(\d|[a-zA-Z])")
+_SYMBOL = r"\d|[a-zA-Z]|\\(?!frac|sqrt)[a-zA-Z]+"
+_SHORT_FRAC = re.compile(rf"\\frac\s*({_SYMBOL})\s*({_SYMBOL}|(?=\{{))")
+_SHORT_FRAC_END = re.compile(rf"\\frac\s*(\{{[^{{}}]*\}})\s*({_SYMBOL})")
 _SHORT_ROOT = re.compile(r"\\sqrt\s*(\d|[a-zA-Z])")
 _DOUBLED = re.compile(
     r"\\\\(?=(?:d?frac|tfrac|left|right|sqrt|pi|text|boxed|cdot|times|infty|cup|le|ge|in|pm|circ)(?![a-zA-Z]))"
 )
 _PYTHON_POWER = re.compile(r"(?<=[\w)])\s?\*\*\s?(?=[\w(-])")
 _TIGHT_COMMA = re.compile(r",\s*\\!\s*")
+_MONEY = re.compile(r"(?<!\\)\$\s?(?=-?[\d.])")
+"""A dollar sign that opens no math."""
 _DELIMITERS = re.compile(r"\\[()\[\]]|\$+")
 _LEADING = " \t\r\n,;:*`\"'_"
 _TRAILING = _LEADING + ".\\"
@@ -93,10 +104,12 @@ def normalise(answer: str) -> str:
     What it means is left as it is: no separator, unit or bracket goes away here.
     """
     text = answer.strip()
-    if text.isascii() and text.isalnum():
+    if text.isascii() and text.isdigit():
         return text
     if not text.isascii():
         text = _plain_characters(text)
+    if text.count("$") == 1:
+        text = _MONEY.sub(" USD ", text)
     text = text.replace("\\$", " USD ").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")
     text = _DOUBLED.sub(r"\\", text)
     text = text.replace("\\{", "\\lset ").replace("\\}", "\\rset ").replace("{,}", ",").replace("{:}", ":")
@@ -104,6 +117,10 @@ def normalise(answer: str) -> str:
         text = _SIUNITX.sub(_siunitx, text)
     if "\\rm" in text or "\\bf" in text or "\\it" in text or "\\sf" in text or "\\tt" in text or "\\cal" in text:
         text = _SWITCH.sub(lambda switch: f" {switch[1] or ''} ", text)
+    if "\\tag" in text or "quare" in text or "\\qed" in text or "\\Box" in text or "\\checkmark" in text:
+        text = _DECORATION.sub(" ", text)
+    if over := _OVER_ALONE.fullmatch(text):
+        text = f"\\frac{{{over[1]}}}{{{over[2]}}}"
     text = _TIGHT_COMMA.sub(",", text)
     text = _SIZES.sub(" ", _SPACES.sub(" ", text.replace("\\\\", "\\newrow ")))
     text = _DELIMITERS.sub(" ", text)
@@ -114,6 +131,10 @@ def normalise(answer: str) -> str:
         text = _as_list(text)
     text = _MATRIX.sub(lambda match: f"\\{match[1]}matrix ", text)
     text = _COMMAND.sub(lambda match: _command(match[1]), text)
+    if "\\dot" in text or "\\overline" in text or "\\bar" in text:
+        text = _SHORT_PERIOD.sub(r"\\\1{\2}", _DOTTED_PERIOD.sub(r"\\overline{\1\2\3}", text))
+    if bracketed := _BRACKET_PERIOD.fullmatch(text.strip()):
+        text = f"{bracketed[1]}\\overline{{{bracketed[2]}}}"
     text = _REPEATING.sub(_repeating, _GOING_ON.sub(r"\1\\overline{\2}", text))
     text = _REALS.sub(r"\\reals ", _OVER.sub(_stacked, text))
     for words, symbol in _WORDS:

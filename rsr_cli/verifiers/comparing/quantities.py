@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rsr_cli.verifiers.comparing.units import comparable, measure
+from rsr_cli.verifiers.comparing.units import comparable, is_counted, measure
 
 _QUANTITY = re.compile(
     r"(?P<sign>[-+]?)\s*(?P<money>(?:(?:USD|US|EUR|GBP|RMB|CNY|CHF|JPY|INR|Rs\.?|[$€£¥₹₽₩])\s*)*)(?P<sign2>[-+]?)\s*"
@@ -64,6 +64,7 @@ _CHINESE_FRACTION = re.compile(
 )
 _MOST_UNIT = 60
 _MOST_DIGITS = 4_000
+_MOST_WORDS = 120
 
 _ONES = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
@@ -73,7 +74,7 @@ _ONES = {
 _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
-_SCALES = {"hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {"dozen": 12, "hundred": 100, "thousand": 1_000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _PARTS = {
     "half": 2,
     "halve": 2,
@@ -82,10 +83,12 @@ _PARTS = {
     "fourth": 4,
     "fifth": 5,
     "sixth": 6,
+    "seventh": 7,
+    "ninth": 9,
     "eighth": 8,
     "tenth": 10,
 }
-_SCALE_AFTER = re.compile(r"\s*(hundred|thousand|million|billion|trillion)\b\s*", re.IGNORECASE)
+_SCALE_AFTER = re.compile(r"\s*(dozen|hundred|thousand|million|billion|trillion)\b\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,18 +189,54 @@ def _chinese(number: str) -> int:
     return total + section + digit
 
 
-def read_number_words(text: str) -> Fraction | None:
-    """The value of "twenty-one" or "one million", in words alone."""
+_SIGN_WORDS = re.compile(r"(?:negative|minus)\s+")
+_PERCENT_WORDS = re.compile(r"\s*(?:%|percent|per cent)$")
+
+
+def read_number_words(text: str) -> Quantity | None:
+    """The value of "twenty-one", "minus five", "two and a half", "sixty percent" or "two hours", in words alone."""
+    text = text.lower().strip()
+    if len(text) > _MOST_WORDS or not text[:1].isalpha():
+        return None
+    bare, negative = _SIGN_WORDS.subn("", text, count=1) if _SIGN_WORDS.match(text) else (text, 0)
+    spoken, percent = _PERCENT_WORDS.subn("", bare)
+    value = _spoken(spoken)
+    unit = ""
+    if value is None:
+        spoken, _, unit = spoken.rpartition(" ")
+        value = _spoken(spoken) if spoken and (measure(unit) or is_counted(unit)) else None
+    return None if value is None else Quantity(-value if negative else value, bool(percent), unit)
+
+
+def _spoken(text: str) -> Fraction | None:
+    """A number said in words."""
+    text = re.sub(r"^an?\s+(?=half|third|quarter|hundred|thousand|million|dozen)", "one ", text)
+    if text == "half":
+        return Fraction(1, 2)
+    if (parts := re.split(r"\s+and\s+(?=(?:an?|one|two|three)\s+\w+$)", text)) and len(parts) == 2:
+        whole, part = _spoken(parts[0]), _spoken(parts[1])
+        return whole + part if whole is not None and part is not None and 0 < part < 1 else None
+    before, point, after = text.partition(" point ")
+    if point:
+        digits = [_ONES.get(word, 10) for word in after.split()]
+        first = _whole_words(before)
+        if first is None or not digits or max(digits) > 9:
+            return None
+        return first + Fraction(int("".join(map(str, digits))), 10 ** len(digits))
+    return _whole_words(text)
+
+
+def _whole_words(text: str) -> Fraction | None:
     total = current = 0
     seen = False
-    words = re.split(r"[\s-]+", text.lower().strip())
+    words = re.split(r"[\s-]+", text.strip())
     if len(words) == 2 and words[0] in _ONES and (part := _PARTS.get(words[1].removesuffix("s"))):
         return Fraction(_ONES[words[0]], part)
     for word in words:
         if word in _ONES or word in _TENS:
             current += _ONES.get(word, 0) + _TENS.get(word, 0)
-        elif word == "hundred" and seen:
-            current *= 100
+        elif word in ("hundred", "dozen") and seen:
+            current *= _SCALES[word]
         elif word in _SCALES and seen:
             total, current = total + current * _SCALES[word], 0
         elif word != "and" or not seen:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rsr_cli.verifiers.reading.boxes import last_boxes, side_by_side, unclosed_box
 from rsr_cli.verifiers.reading.choice_conclusion import conclusion, second_thought, without_lists
 from rsr_cli.verifiers.reading.claims import Claim, Cue, Kind, Stance
-from rsr_cli.verifiers.reading.clean import readable
+from rsr_cli.verifiers.reading.clean import readable, without_remarks
 from rsr_cli.verifiers.reading.decide import Decision, decide
 from rsr_cli.verifiers.reading.labels import CHOICE_LABEL, LINE_START
 from rsr_cli.verifiers.reading.letters import CHOICE, LETTER, MORE, NOUN, WRAP, Alphabet, Choice, latin_letters
@@ -115,7 +115,7 @@ class _Reader:
                 break
         if unclosed_box(text[-_TAIL:]):
             return Decision(None, "the reply is cut off")
-        found = conclusion(text[-_LONG_TAIL:], self._letters, self._texts)
+        found = conclusion(without_remarks(text)[-_LONG_TAIL:], self._letters, self._texts)
         return Decision(found, "what the last sentences come to" if found else "no claim")
 
     def _decided(self, text: str, whole: bool) -> Decision[Choice] | None:
@@ -123,6 +123,7 @@ class _Reader:
         if not any(isinstance(event, Claim) for event in events):
             return None
         return decide(
+            text,
             events,
             lambda first, second: first == second,
             lambda cue, held: second_thought(text[cue.start :], self._letters, held, cue.certain),

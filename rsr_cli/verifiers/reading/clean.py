@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rsr_cli.verifiers.reading.phrases import CHATTER, any_of
+from rsr_cli.verifiers.reading.phrases import CHATTER, REMARKS, any_of
 from rsr_cli.verifiers.reading.run_on import before_run_on
+from rsr_cli.verifiers.reading.stance import supposes
 
 _INVISIBLE = dict.fromkeys(
     [0xAD, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0x2061, 0x2062, 0x2063, 0x2064, 0xFEFF, 0x180E, 0x034F,
@@ -30,6 +31,7 @@ _TOKEN = re.compile(
     r"|\[/?(?:INST|SYS|EOS|BOS|PAD|SEP|UNK|END|TOOL_CALLS|AVAILABLE_TOOLS|/s)\]|<</?SYS>>",
     re.IGNORECASE,
 )
+_BRACKET_TOKENS = ("[/", "[INST", "[SYS", "[EOS", "[BOS", "[PAD", "[SEP", "[UNK", "[END", "[TOOL", "[AVAIL")
 _ROLE = re.compile(r"\s*(?:assistant|model|bot|gpt|final)\s*\n", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:[bipu]|(?i:strong|em|br|hr|span|center|div|code|pre|small|big|mark|font|sub|li|ul|ol|blockquote"
@@ -40,6 +42,8 @@ _BLOCK_TAG = re.compile(
     r"</?(?:p|br|hr|div|li|ul|ol|h[1-6]|pre|response|output|reply|message|blockquote)\b", re.IGNORECASE
 )
 _CHATTER = re.compile(rf"\W*(?:{any_of(CHATTER)})", re.IGNORECASE | re.DOTALL)
+_ENDED = re.compile(r"[.!?。！？।)\]\"'*]\s*$")
+_REMARK = re.compile(rf"\W*(?:{any_of(REMARKS)})", re.IGNORECASE)
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _HIDDEN = re.compile(
     r"<!--.{0,4000}?-->|<(?P<tag>del|s|strike|script|style|template)(?:\s[^<>]{0,80})?>.{0,2000}?</(?P=tag)>|~~[^~\n]{1,400}~~"
@@ -52,30 +56,12 @@ _HIDDEN = re.compile(
 _RULE = re.compile(r"[\s\-*_=~]{3,}")
 _MOST_CHATTER = 8
 """Sentences that are looked at from the end."""
-_CONTENT = re.compile(r"[^\W_]")
-_EMPTY_LEAD = re.compile(
-    r"\W*(?:(?:thought process|reasoning|let['’]?s solve this(?: problem)?(?: step by step)?"
-    r"|let['’]?s think(?: step by step)?"
-    r"|solution|final answer|answer|the answer is|explanation|response|output|assistant|解|答案|答|解答|解析"
-    r"|かいせつ|解説"
-    r"|respuesta|solución|réponse|antwort|lösung|ответ|решение)\W*)*",
-    re.IGNORECASE,
-)
-
-
-def has_content(reply: str) -> bool:
-    """Whether there is anything to judge: more than punctuation, end tokens, invisible marks and an opening phrase.
-
-    Such replies are known to win over LLM judges.
-    """
-    text = _TOKEN.sub(" ", reply.translate(_CHARACTERS))
-    return not _EMPTY_LEAD.fullmatch(text[:2_000]) if len(text) <= 2_000 else bool(_CONTENT.search(text))
 
 
 def readable(reply: str) -> str:
     """The reply as it is read: up to its end of turn, in plain characters, without tags, run-on and politeness."""
     text = plain_characters(reply)
-    if "<" in text or "[" in text:
+    if "<" in text or any(mark in text for mark in _BRACKET_TOKENS):
         text = _first_turn(text)
     if "<" in text or "~~" in text or "phantom" in text or "color" in text:
         text = _HIDDEN.sub(" ", text)
@@ -110,6 +96,24 @@ def _first_turn(text: str) -> str:
         if role := _ROLE.match(text, start):
             start = role.end()
     return text[start:]
+
+
+def without_remarks(text: str) -> str:
+    """The text without the sentences that only remark on what was stated before them."""
+    tail_at = max(0, len(text) - 1_000)
+    tail = text[tail_at:]
+    if not _ENDED.search(tail):
+        return text  # cut off: what comes before is not the last word
+    starts = [0, *(gap.end() for gap in _SENTENCES.finditer(tail))]
+    end = len(tail)
+    for start in reversed(starts[1:][-_MOST_CHATTER:]):
+        sentence = tail[start:end].strip()
+        said_more = sentence and not _RULE.fullmatch(sentence) and not _CHATTER.fullmatch(sentence)
+        if said_more and not _REMARK.match(sentence) and not supposes(sentence, 0):
+            break
+        end = start
+    kept = text[: tail_at + end].rstrip()
+    return kept or text
 
 
 def without_chatter(text: str) -> str:

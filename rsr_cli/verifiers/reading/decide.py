@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 from rsr_cli.verifiers.reading.claims import Claim, Cue, Value
+
+MOST_SHOWN = 200
+"""Characters of a claim that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision(Generic[Value]):
-    """`value` is None where nothing is claimed in the end; `either` where two values are left open."""
+    """`value` is None where nothing is claimed in the end; `either` where two values are left open.
+
+    `events` are the claims and cues that it was decided from, at their places in `text`.
+    """
 
     value: Value | None
     why: str
     either: bool = False
     claim: Claim[Value] | None = None
+    text: str = ""
+    events: tuple[Claim[Value] | Cue, ...] = ()
+
+    def explain(self) -> dict[str, Any]:
+        """The claims, which of them counts, and why, as plain data."""
+        return {
+            "claims": [self._explained(event) for event in self.events],
+            "why": self.why,
+            "left_open": self.either,
+        }
+
+    def _explained(self, event: Claim[Value] | Cue) -> dict[str, Any]:
+        place = {"place": event.start, "text": " ".join(self.text[event.start : event.end].split())[:MOST_SHOWN]}
+        if isinstance(event, Cue):
+            return {"kind": "retraction" if event.certain else "second thought", **place}
+        counts = event is self.claim and self.value is not None
+        return {"kind": event.kind.name.lower(), "stance": event.stance, "counts": counts, **place}
 
 
 def decide(
+    text: str,
     events: Sequence[Claim[Value] | Cue],
     same: Callable[[Value, Value], bool],
     looser: Callable[[Cue, Value], Value | None],
@@ -50,7 +74,7 @@ def decide(
     if cue is not None and held is not None:
         revised = looser(cue, held.value)
         if revised is not None and not same(revised, held.value):
-            return Decision(revised, "a second thought takes back the claim before")
+            return Decision(revised, "a second thought takes back the claim before", False, None, text, tuple(events))
         if cue.certain and revised is None:
-            return Decision(None, "the claim is taken back")
-    return Decision(held.value if held else None, why, either, held)
+            return Decision(None, "the claim is taken back", False, None, text, tuple(events))
+    return Decision(held.value if held else None, why, either, held, text, tuple(events))

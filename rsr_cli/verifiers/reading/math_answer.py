@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from rsr_cli.verifiers.reading.boxes import Box, last_boxes, side_by_side, unclosed_box
 from rsr_cli.verifiers.reading.claims import Claim, Cue, Kind, Stance
-from rsr_cli.verifiers.reading.clean import readable
+from rsr_cli.verifiers.reading.clean import readable, without_remarks
 from rsr_cli.verifiers.reading.decide import Decision, decide
 from rsr_cli.verifiers.reading.labels import ANSWER_LABEL, LINE_START
 from rsr_cli.verifiers.reading.math_phrases import (
@@ -85,7 +85,7 @@ def read_answer(reply: str) -> Decision[Answer]:
         if decision.value is not None and not decision.value.readings:
             return Decision(None, "the answer field is empty")
         return decision
-    concluded = conclusion(text)
+    concluded = conclusion(without_remarks(text))
     return Decision(concluded, "what the last sentence comes to" if concluded else "no claim")
 
 
@@ -102,7 +102,7 @@ def _decided(text: str) -> Decision[Answer] | None:
     events = claims(text)
     if not any(isinstance(event, Claim) for event in events):
         return None
-    return decide(events, same_answer, lambda cue, held: second_thought(text[cue.start :], held))
+    return decide(text, events, same_answer, lambda cue, held: second_thought(text[cue.start :], held))
 
 
 def claims(text: str) -> list[Claim[Answer] | Cue]:
@@ -194,11 +194,14 @@ def _behind_label(text: str, mark: re.Match[str], last: re.Match[str]) -> list[C
     stance: Stance = "denied" if denied else "asserted"
     if text[end : end + 2].lstrip(" *$").startswith("?"):
         stance = "tentative"
-    if not value.readings or (value.worded and kind is not Kind.MARKED and _is_remark(value)):
+    if _REFERENCE.match(value.readings[0] if value.readings else ""):
+        return []
+    if not value.readings or (kind is not Kind.MARKED and _is_remark(value)):
         return []
     return [Claim(mark.start(), end, kind, value, stance)]
 
 
+_REFERENCE = re.compile(r"\W*(?:see|chapter|page|section|step|appendix|equation|figure|table)\b", re.IGNORECASE)
 _REMARK = re.compile(
     r"\W*(?:(?:also|very|quite|indeed|then|now|always|clearly|therefore|thus|only|approximately"
     r"|already)\s)*(?:reasonable|consistent|rounded|simplified"

@@ -25,7 +25,7 @@ _EXPLAINS = re.compile(
     r",?\s(?:because|since|as (?:there|we|it|the|each|can)|given that|due to|which|where|for (?:the reason"
     r"|a total)|rather than|instead of"
     r"|so that|and not|but not|(?:if|unless|when|provided|assuming) )|\s[—–]\s|\s-\s(?=[A-Za-z])|;\s"
-    r"|\s\((?=[^()]*[A-Za-z]{2,}\s[^()]*\)|[^()]*[a-z]{2,}[^()]*\)\W*$)"
+    r"|\s\((?=[^()]*[A-Za-z]{2,}\s[^()]*\)|[^()]*[a-z]{2,}[^()]*\)\W*$|[A-Z][^()]*\)\W*$)"
 )
 _RELATES = re.compile(
     r"\W*(?:the|a|an)?\s?(?:same|square|cube|sum|difference|product|quotient|double|twice|half of|multiple"
@@ -56,6 +56,8 @@ _COMES_TO = re.compile(
     r"|mean|meant|now get|find|obtain)|there (?:are|is|were))\b|=",
     re.IGNORECASE,
 )
+_OF_THE_ANSWER = re.compile(r"\W*(?:the|this|my)\s(?:final\s)?answer\s(?:is|must|has|should|can)\b", re.IGNORECASE)
+"""Where the label states no value, the rest of its sentence states none either."""
 MOST_CLAUSES = 8
 
 
@@ -134,6 +136,9 @@ def conclusion(reply: str) -> Answer | None:
     if _UNFINISHED.search(text[-60:]) or text.count("\\begin{") > text.count("\\end{") or unclosed_box(text[-2_000:]):
         return None
     if len(text) < 200 and "\n" not in text and not _SENTENCE.search(text):
+        first = first_value(text)
+        if first and (denied_before(text, first[0]) or denied_behind(text, first[1])):
+            return None
         return from_text(text.rpartition("=")[2] if "**" in text else text)
     last = text[-1_000:].rsplit("\n\n", 1)[-1].strip()
     display = last if last.count("\\[") + last.count("$$") else last.rsplit("\n", 1)[-1]
@@ -147,7 +152,23 @@ def conclusion(reply: str) -> Answer | None:
     cut_off = not _ENDS.search(text) and (
         len(sentence) > 60 or not display.strip().endswith(sentence) or _PLANS.search(sentence)
     )
-    if _DENIES.search(sentence) or cut_off or REFUSAL.search(text[-300:]) or NEGATION.search(sentence):
+    if cut_off or REFUSAL.search(text[-300:]) or _OF_THE_ANSWER.match(sentence):
+        return None
+    stated = _stated(sentence)
+    if (
+        re.search(r"[\d$\\]", sentence)
+        or len(sentence) > 100
+        or not _ENDS.search(sentence)
+        or not _SENTENCE.search(sentence)
+    ):
+        return stated
+    return Answer((sentence.strip(" ."), *(stated.readings if stated else ())))
+
+
+def _stated(sentence: str) -> Answer | None:
+    """What a last sentence states."""
+    first = first_value(sentence)
+    if _DENIES.search(sentence) or NEGATION.search(sentence) or (first and denied_behind(sentence, first[1])):
         return None
     value = stated_value(sentence)
     if value is None:

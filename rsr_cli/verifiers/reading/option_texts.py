@@ -89,7 +89,7 @@ def _worth(text: str) -> Value | None:
     if len(text) > MOST_VALUE or not re.search(r"\d", text):
         return None
     try:
-        node = parse(normalise(text))
+        node = parse(normalise(text).removeprefix("USD").strip())
         return None if names_in(node) else evaluate(node, {})
     except (UnreadableError, UnevaluableError):
         return None

@@ -397,6 +397,39 @@ CHATTER = {
 }
 """What is said for politeness behind an answer: whole sentences."""
 
+REMARKS = {
+    "en": r"note|notice|remember|recall|be careful|keep in mind|don['’]t forget|check|checking|verification|verify|to (?:check|verify|confirm|double-check)"
+    r"|we can (?:also )?(?:verify|check|confirm|see that this)|double-check|sanity check|this (?:answer|result|value|took|matches|agrees|assumes|method|approach|works|follows|problem|question|uses)"
+    r"|(?:this|that|it|which) (?:is|was) (?:reasonable|consistent|because|why|correct|right|less|more|greater|smaller|larger|the same as|also|due|based|well|in line|exactly what|supported|not|a (?:good|nice|standard|common|classic|well|simple|prime))"
+    r"|this (?:makes sense|is (?:a|an|the) )|the (?:answer|result|value) (?:must be|is (?:rounded|reasonable|consistent|expressed|given|correct|exact|approximate|in)|can (?:also )?be (?:checked|verified|confirmed)|makes sense|agrees|matches)"
+    r"|the (?:units?|method|proof|other (?:options|choices|answers)|remaining|second[- ]best|next[- ]best|runner[- ]up|most tempting|wrong|closest (?:alternative|other)|alternative)"
+    r"|in general|generally|for (?:reference|comparison|example|more)|see|source|hopefully|does (?:that|this)|confidence|hint|tip|caution|warning|disclaimer|p\.?s\.?|by the way|incidentally|interestingly"
+    r"|(?:\W)?answer key|explanation|reason(?:ing)?|therefore,? the (?:solution|proof) is complete|all (?:other|the other|remaining)|none of the other|students?"
+    r"|\(?[A-J]\)? is (?:a|also|not|wrong|incorrect|tempting|out)|a close second|vitamin|an answer of",
+    "zh": r"注意|验证|检验|检查|提示|说明|备注|其他选项|另外|顺便|解析|这个答案|该答案",
+    "de": r"probe|überprüfung|hinweis|beachte|anmerkung|kontrolle|zur kontrolle|die anderen",
+    "fr": r"vérification|remarque|note|attention|notez|les autres",
+    "es": r"comprobación|verificación|nota|observa|recuerda|ojo|las otras|las demás",
+    "pt": r"verificação|nota|observação|lembre|prova real|as outras|as demais",
+    "it": r"verifica|nota|osserva|ricorda|attenzione|le altre",
+    "ru": r"проверка|проверим|примечание|заметим|обратите внимание|остальные",
+    "uk": r"перевірка|примітка",
+    "ja": r"確認|検算|注意|なお|ちなみに|他の選択肢",
+    "ko": r"확인|검산|참고|주의|나머지",
+    "ar": r"للتحقق|التحقق|ملاحظة|تنبيه",
+    "tr": r"kontrol|sağlama|not|dikkat|doğrulama|diğer",
+    "hi": r"जाँच|जांच|ध्यान|नोट|सत्यापन",
+    "vi": r"kiểm tra|lưu ý|chú ý|ghi chú|các đáp án",
+    "id": r"periksa|pemeriksaan|catatan|perhatikan|pilihan lain",
+    "nl": r"controle|let op|opmerking",
+    "pl": r"sprawdzenie|uwaga|pozostałe",
+    "th": r"ตรวจสอบ|หมายเหตุ",
+    "sw": r"hakiki|kumbuka",
+    "bn": r"যাচাই|দ্রষ্টব্য",
+    "te": r"తనిఖీ|గమనిక",
+}
+"""How a sentence begins that only remarks on the answer stated before: a check, a unit, advice, the other options."""
+
 REFUSES = {
     "en": r"(?:can['’]?t|cannot|can not|unable to|not able to|won['’]t|could not|couldn['’]t) "
     r"(?:\w+ ){0,3}(?:help|assist|answer|solve|determine|be determined|say|tell|decide|choose|provide|do this"

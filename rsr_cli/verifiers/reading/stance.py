@@ -30,6 +30,8 @@ _MAYBE = re.compile(
     rf"(?:{any_of(RECONSIDERS)})|,\s(?:but\s|no,?\s|oh\s)?(?:wait|hold on|hang on|actually|sorry|oops|scratch)\b",
     re.IGNORECASE,
 )
+_HERE = re.compile(rf"[)\]}}*$.]{{0,4}}\s+(?:{any_of(RECONSIDERS)})[,.…—–:\s-]", re.IGNORECASE)
+"""A second thought right behind a claim that nothing ends."""
 _CONFIRMS = re.compile(
     r"\b(?:confirmed|checks out|(?:it|this|that|everything|my answer|the answer) is (?:indeed )?(?:correct|right"
     r"|consistent|valid)|(?:it|this|that) (?:matches"
@@ -114,6 +116,8 @@ def cues(text: str, start: int) -> list[Cue]:
         return []
     found = [Cue(match.start(), match.end(), True) for match in _CERTAIN.finditer(text, start)]
     found += [Cue(match.start(), match.end(), False) for match in _MAYBE.finditer(text, max(0, start - 1))]
+    if here := _HERE.match(text, start):
+        found.append(Cue(here.start(), here.end(), False))
     found = [cue for cue in found[:MOST_CUES] if not supposes(text, cue.start, start)]
     return sorted(found, key=lambda cue: (cue.start, not cue.certain))
 

@@ -45,7 +45,7 @@ _ELSEWHERE_BEFORE = re.compile(
 _ELSEWHERE_AFTER = re.compile(
     r"\s*(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|times (?:as|more|the|larger"
     r"|bigger)) (?:\w+ )?than\s+\W{0,3}\d"
-    r"|(?:decimal places?|significant|or (?:more|less|fewer|so|above|below))\b)"
+    r"|(?:decimal places?|significant|squared|cubed|factorial|negative|or (?:more|less|fewer|so|above|below))\b)"
 )
 MOST_CHARACTERS = 1_000
 

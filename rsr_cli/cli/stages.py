@@ -203,7 +203,7 @@ def verify(
     _report(session, results, json, told=True)
 
 
-def _opened(path: Location | None) -> WorkDir:
+def _opened(path: Storage | None) -> WorkDir:
     """A work dir to look into."""
     from rsr_cli.errors import InputError
     from rsr_cli.store.work_dir import WorkDir

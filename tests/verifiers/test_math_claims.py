@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,29 @@ def test_what_was_found_is_explained() -> None:
     told = McqRlvr().explain("\\boxed{B}\n\nA is a common distractor.", {"answer": "B"})
     assert [claim["counts"] for claim in told["claims"]] == [True]
     json.dumps(told)
+
+
+def test_the_command_shows_the_claims_of_a_rollout(tmp_path: Path) -> None:
+    row = {"id": "q1", "messages": [{"role": "user", "content": "15 + 16?"}], "metadata": {"answer": "31"}}
+    reply = {"id": "q1", "response": "\\boxed{30}. Scratch that, it is 31.", "finish_reason": "stop", "model": "m"}
+    config = {
+        "data": {"input_path": "in.jsonl"},
+        "sampler": {"model": "m", "base_url": "http://127.0.0.1:9/v1"},
+        "verifier": {"type": "math-rlvr", "workers": 1},
+        "formatter": [{"type": "sft"}],
+    }
+    for name, data in (("in.jsonl", row), ("replies.jsonl", reply), ("config.yaml", config)):
+        (tmp_path / name).write_text(json.dumps(data) + "\n", encoding="utf-8")
+    rsr(tmp_path, "prepare", "-c", "config.yaml", "-w", "w")
+    rsr(tmp_path, "import", "replies.jsonl", "-w", "w")
+    told = json.loads(rsr(tmp_path, "verify", "-w", "w", "--explain", "q1:0", "--json"))
+    assert [claim["kind"] for claim in told["claims"]] == ["marked", "retraction"]
+    assert told["score"] == 1.0
+    assert not list((tmp_path / "w").glob("score/*"))
+
+
+def rsr(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "rsr_cli", *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout

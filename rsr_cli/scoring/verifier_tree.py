@@ -132,7 +132,8 @@ def made_component(kind: registry.Kind, settings: Any, where: str) -> Any:
     try:
         return registry.build(kind, settings.type, settings.options)
     except ValidationError as error:
-        known = list(registry.find(kind, settings.type).model_fields)
+        fields = registry.find(kind, settings.type).model_fields
+        known = [field.alias or name for name, field in fields.items()]
         raise ConfigError("\n".join(f"{where}.{line}" for line in explain(error, known=known))) from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None

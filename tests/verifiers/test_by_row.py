@@ -74,9 +74,6 @@ def test_a_mixture_is_one_run(tmp_path: Path, rsr: Rsr, model_server: ModelServe
     prompts = {row["id"]: row for row in rows_of(tmp_path / "w/summary/prompts.parquet")}
     assert prompts["chat"]["end_reason"] == "early_stop" and prompts["chat"]["n_attempts"] < 8
     assert "nothing to do" in rsr("run", "-w", tmp_path / "w").stdout
-    outcome = rsr("verify", "-w", tmp_path / "w", "--audit", "--json")
-    found = json.loads(outcome.stdout)["stages"]["audit"]
-    assert (found["golds"], found["bad_golds"]) == (3, 0), "each gold is checked by its own prompt's rules"
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

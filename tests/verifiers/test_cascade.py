@@ -16,6 +16,7 @@ from rsr_cli.types import Prompt, Verdict
 from rsr_cli.verifiers.cascade import Cascade
 from tests.conftest import Rsr
 from tests.server import ModelServer, Reply
+from tests.verifiers.judging import winner
 from tests.work_dirs import rows, sums, write_config, write_rows
 
 PASS, FAIL = Verdict(1.0, "scored", "7"), Verdict(0.0, "scored", "8")
@@ -116,6 +117,25 @@ def test_which_prompts_can_be_scored() -> None:
     assert not resolve_verifier(settings({"type": "ensemble", "members": [fallback]})).is_rule
     inner = with_workers(settings(nested)).options["members"][0]["members"]
     assert [member["workers"] for member in inner] == [1, 1]
+
+
+def test_a_member_that_compares_gets_all_replies(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    """The judge compares the one reply that the rules leave open with all others of its prompt."""
+    model_server.scenario.reply = lambda _: Reply(winner("tie"))
+    judge = {
+        "type": "llm-judge",
+        "mode": "pairwise",
+        "against": "others",
+        "model": "j",
+        "base_url": model_server.base_url,
+    }
+    verifier = {"type": "cascade", "members": [{"type": "math-rlvr", "workers": 1}, judge]}
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(1)), "http://127.0.0.1:1/v1")
+    assert rsr("prepare", config, "-w", tmp_path / "w", f"verifier={json.dumps(verifier)}").exit_code == 0
+    made = [{"id": "sum-0", "response": text} for text in ("It is \\boxed{7}.", "It is \\boxed{8}.", "I do not know.")]
+    rsr("import", write_rows(tmp_path / "made.jsonl", made), "-w", tmp_path / "w")
+    assert rsr("verify", "-w", tmp_path / "w").exit_code == 0
+    assert [row["score"] for row in rows(tmp_path / "w/score")] == [1.0, 0.0, 0.5]
 
 
 def test_end_to_end_with_the_audit(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:

@@ -1,0 +1,1 @@
+"""What verifiers of texts share: golds, words, sentences, languages, constraints."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli import __version__
-from rsr_cli.config.load import is_secret, without_secrets
 from rsr_cli.config.settings import Component, Config, SamplerSettings
 from rsr_cli.plan import Plan
 from rsr_cli.plugins import registry
 from rsr_cli.scoring.verifier_tree import VerifierTree
+from rsr_cli.secrecy import names_secret, without_secrets
 from rsr_cli.store import shards
 from rsr_cli.store.inputs import input_file
 from rsr_cli.store.work_dir import WorkDir
@@ -32,7 +32,7 @@ LEFT_OUT = {
     "sampler.price, guards": "they change figures and warnings, no attempt",
     "verifier.time_limit, memory_limit_mb, workers": "a verdict that they prevent is unknown, and is asked for again",
     "options in a verifier's no_verdict_change": "its author says that they cannot change a verdict",
-    "secrets": "they must not be recovered from a digest",
+    "secrets, whatever came from a reference": "they must not be recovered from a digest, and may be renewed",
     "paths of inputs, transforms and plug-ins": "their content counts, so a project may be moved",
 }
 """What no fingerprint covers, and why."""
@@ -89,16 +89,21 @@ def of_summary(plan: Plan, work_dir: WorkDir, numbers: list[int]) -> str:
     return digest([__version__, [_inputs(work_dir, number) for number in numbers], settings, _choice(plan)])
 
 
-def identity(settings: SamplerSettings) -> dict[str, Any]:
-    """Return what must not change between the rollouts of a work dir: the model and its sampling parameters."""
+def identity(settings: SamplerSettings, *, by_value: bool = False) -> dict[str, Any]:
+    """Return what must not change between the rollouts of a work dir: the model and its sampling parameters.
+
+    References count as they are written, or (`by_value`) with what they stand for, as the first version had it.
+    """
+    extra_params = json.loads(json.dumps(settings.extra_params)) if by_value else settings.extra_params
     params = {
         "temperature": settings.temperature,
         "top_p": settings.top_p,
-        "extra_params": without_secrets(settings.extra_params),
+        "extra_params": without_secrets(extra_params),
     }
     if settings.members:
         params["members"] = [
-            {"share": member.share, **identity(settings.in_full(member))} for member in settings.members
+            {"share": member.share, **identity(settings.in_full(member), by_value=by_value)}
+            for member in settings.members
         ]
     return {"model": settings.model_path or settings.model, "params": params}
 
@@ -107,11 +112,12 @@ def _of_tree(tree: VerifierTree) -> str:
     settings, made = tree.settings, tree.made
     left_out = {*getattr(made, "no_verdict_change", ()), "members"}
     kept: dict[str, Any] = {
-        name: value for name, value in settings.options.items() if name not in left_out and not is_secret(name)
+        name: value for name, value in settings.options.items() if name not in left_out and not names_secret(name)
     }
     for name in getattr(made, "file_options", ()):
         if kept.get(name):
             kept[name] = registry.file_digest(Path(kept[name]).expanduser())
+    kept = without_secrets(kept)
     code = registry.code_digest("verifier", settings.type)
     parts = [str(VERSION), registry.identity(settings.type), repr(sorted(kept.items())), code]
     if tree.members:
@@ -128,7 +134,7 @@ def _choice(plan: Plan) -> list[Any]:
 
 
 def _component(kind: registry.Kind, item: Component) -> list[Any]:
-    return [registry.identity(item.type), item.options, registry.code_digest(kind, item.type)]
+    return [registry.identity(item.type), without_secrets(item.options), registry.code_digest(kind, item.type)]
 
 
 def _inputs(work_dir: WorkDir, number: int) -> list[str]:

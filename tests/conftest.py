@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
 
+from rsr_cli import secrecy
 from rsr_cli.cli.app import app
 from tests.server.fixtures import *  # noqa: F403
 
@@ -44,6 +45,12 @@ def rsr(monkeypatch: pytest.MonkeyPatch) -> Rsr:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def no_known_secrets() -> None:
+    """What one test sends as a key may be a word in another one's texts."""
+    secrecy.forget()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from rsr_cli.errors import CONTROL, Interrupted, RsrError, printable
+from rsr_cli.secrecy import forget, redact
 from rsr_cli.streams import OutputLost
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         from rsr_cli.stages.interrupts import interruptible
 
+        forget()  # what another command of this process has known
         as_json = bool(kwargs.get("json"))
         try:
             with interruptible():
@@ -87,7 +89,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def described(error: RsrError) -> dict[str, Any]:
     """An error as --json has it."""
-    return {"message": error.message, "hint": error.hint, "exit_code": error.exit_code}
+    return {"message": redact(error.message), "hint": error.hint and redact(error.hint), "exit_code": error.exit_code}
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -97,8 +99,9 @@ def _notes(error: BaseException) -> list[str]:
 
 def fail(message: str, hint: str | None, exit_code: int, *, as_json: bool = False) -> NoReturn:
     """Say an error on stderr, with --json on stdout too, and leave."""
+    message, hint = redact(message), redact(hint) if hint else None
     if os.environ.get("RSR_DEBUG") == "1":
-        traceback.print_exc()
+        print(redact(traceback.format_exc()), end="", file=sys.stderr)
     lines = printable(f"{message}\n  {hint}" if hint else message)
     print(f"error: {lines}" if exit_code in (1, 2, 3) else lines, file=sys.stderr)
     if as_json:

@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from rsr_cli.clients.retry import hinted_wait, wait_in_error, wait_in_words
+from rsr_cli.secrecy import HIDDEN, redact
 
 LONGEST_MESSAGE = 300
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
@@ -309,20 +310,13 @@ def _plain_text(body: bytes) -> str:
     return re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
 
 
-class Redactor:
-    """Makes a server's text fit to be shown: one line, of bounded length, with no key in it."""
-
-    def __init__(self, *secrets: str) -> None:
-        # A key of a few letters ("EMPTY", "none") is no secret, and would be cut out of every other word.
-        self._secrets = [secret for secret in secrets if len(secret) >= 8]
-
-    def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        # Cut before it is searched: some of the patterns take time with the square of its length.
-        text = text[:_LOOKED_INTO]
-        text = re.sub(r"\b(sk|pk|hf|gsk)[-_][\w*.-]{6,}|(?<=Bearer )[^\s\"']+", "[key]", text)
-        text = re.sub(r"(?<=://)[^/\s@]+@", "", text)
-        text = re.sub(r"\?[^\s\"']*=[^\s\"']*", "", text)
-        text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-        return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+def fit_to_show(text: str) -> str:
+    """A server's text as one line of bounded length, with no secret in it."""
+    # Secrets first: one that is cut is not known any more.
+    text = redact(text)
+    # Cut before it is searched: some of the patterns take time with the square of its length.
+    text = text[:_LOOKED_INTO]
+    text = re.sub(r"\b(sk|pk|hf|gsk)[-_][\w*.-]{6,}|(?<=Bearer )(?!\[secret\])[^\s\"']+", HIDDEN, text)
+    text = re.sub(r"\?[^\s\"']*=[^\s\"']*", "", text)
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

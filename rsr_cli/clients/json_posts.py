@@ -16,17 +16,18 @@ from typing import Any, Self, TypeVar
 import aiohttp
 from yarl import URL
 
+from rsr_cli import secrecy
 from rsr_cli.clients.bodies import error_body, read_body, reading, whole_body, write_body
 from rsr_cli.clients.concurrency import Slots
 from rsr_cli.clients.endpoints import Endpoint, Endpoints
 from rsr_cli.clients.failures import (
     Failure,
     Fault,
-    Redactor,
     failure_of_connection,
     failure_of_proxy,
     failure_of_response,
     failure_of_transport,
+    fit_to_show,
 )
 from rsr_cli.clients.open_files import claim_connections
 from rsr_cli.clients.pacing import Pace
@@ -90,7 +91,7 @@ class Poster:
         self._endpoints = Endpoints(
             settings.base_urls, settings.path, settings.api_key, self._policy, settings.section, settings.headers
         )
-        self._redact = Redactor(settings.api_key, *settings.headers.values())
+        secrecy.keep(secrecy.of_settings([settings.api_key, *settings.headers.values()], named=True))
         self._slots = Slots(settings.concurrent_requests)
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
         self._session: aiohttp.ClientSession | None = None
@@ -287,7 +288,7 @@ class Poster:
             return answer
         finally:
             endpoint.in_flight -= 1
-        failure.message = self._redact(failure.message)
+        failure.message = fit_to_show(failure.message)
         raise failure
 
     def _count_failed(self, failure: Failure, began: float) -> None:

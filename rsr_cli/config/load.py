@@ -1,15 +1,12 @@
 """From a YAML file, or a work dir's saved config, and `dotted.key=value` overrides to settings; and back to a file.
 
-`${NAME}` and `${NAME:-default}` are read from the environment when the config is loaded, `$${` is a literal `${`. All
-are saved as they were written: what a variable stands for never reaches a file.
+What is a `${NAME}` is saved as it was written: what a variable stands for never reaches a file. See `references`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol, get_args
@@ -18,16 +15,14 @@ import yaml
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from rsr_cli.config.locate import RelativePath, is_utf8, locate_files, relative_to
+from rsr_cli.config.references import Key, expand, is_all_references, saved_text, saved_url, variable
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.config.settings import MIXTURE, Config, MixtureMember
 from rsr_cli.errors import ConfigError, InputError, RsrError
+from rsr_cli.secrecy import names_secret, redact
 
 REQUIRED = "???"
-_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
-_SECRET_KEY = re.compile(r"(^|_)(api_?key|token|secret|password|authorization|headers)$", re.IGNORECASE)
 _DEFAULT_API_KEY = "${OPENAI_API_KEY:-}"
-
-Path_ = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +33,18 @@ class LoadedConfig:
     document: dict[str, Any]
     loose: frozenset[str] = frozenset()
     """What a saved config names by a path that is not absolute: what it leads to lies wherever the work dir was put."""
+    missing: dict[Key, str] = field(default_factory=dict)
+    """The variables of secrets that were not saved, and are not set."""
+
+    def require_secrets(self, *sections: str) -> None:
+        """ConfigError where these sections need a secret that was not saved."""
+        told = [
+            f"{'.'.join(map(str, key))}: the environment variable {name} is not set"
+            for key, name in self.missing.items()
+            if key[0] in sections
+        ]
+        if told:
+            raise ConfigError("\n".join(told), "a secret is not saved: set it, or give the value again")
 
     def saved_in(self, folder: Path | None) -> dict[str, Any]:
         """The document as it is saved in a folder, where that is one of a file system."""
@@ -62,7 +69,7 @@ def load_config(
     Raises ConfigError that lists everything that is wrong, each with its file, line and key.
     """
     tree: dict[str, Any] = {}
-    lines: dict[Path_, int] = {}
+    lines: dict[Key, int] = {}
     if path is not None:
         tree, lines = _read(path)
     for override in overrides:
@@ -71,15 +78,16 @@ def load_config(
     origin = _Origin(path, lines, overrides)
     hint = None if path else "name a config file, or let rsr init write one"
     written = tree
-    tree, problems = _expand(tree, origin)
-    problems = {} if only_looks else problems
+    expanded = expand(tree, origin)
+    tree, problems = expanded.tree, {} if only_looks else expanded.problems
+    origin.references.update(expanded.references)
     problems |= {key: f"{origin(key)} is required" for key, value in _leaves(tree) if value == REQUIRED}
     # A config in an object store has no folder here.
     beside = Path() if path is None or "://" in str(path) else Path(str(path)).parent
     tree, found = locate_files(tree, lambda key: saved and not origin.is_override(key), beside)
     odd = [(key, value) for key, value in _leaves(tree) if isinstance(value, str) and not is_utf8(value)]
     if odd:
-        told = "\n".join(f"{origin(key)}: its value is not UTF-8: {value}" for key, value in odd)
+        told = "\n".join(f"{origin(key)}: its value is not UTF-8: {redact(value)}" for key, value in odd)
         raise ConfigError(told, "rename the file; or set PYTHONUTF8=1 where the locale is not UTF-8")
     messages = list(problems.values())
     try:
@@ -92,7 +100,7 @@ def load_config(
     loose = {
         str(leaves[key]) for key, text in _leaves(written) if saved and not origin.is_override(key) and _moves(text)
     }
-    return LoadedConfig(config, _document(config, written, found), frozenset(loose))
+    return LoadedConfig(config, _document(config, written, found), frozenset(loose), expanded.missing)
 
 
 def _moves(text: Any) -> bool:
@@ -136,7 +144,7 @@ def _index(node: list[Any], part: str, key: str) -> int:
 
 
 def explain(
-    error: ValidationError, origin: _Origin | None = None, known: Sequence[str] = (), told: Collection[Path_] = ()
+    error: ValidationError, origin: _Origin | None = None, known: Sequence[str] = (), told: Collection[Key] = ()
 ) -> list[str]:
     """One line per problem: where, what, and for an unknown key the nearest of the config's keys, or of `known`.
 
@@ -155,17 +163,13 @@ def explain(
             messages.append(f"{where} is required")
         else:
             given = item["input"]
-            shown = "" if isinstance(given, dict | list | SecretStr) or _is_secret(key) else f", not {str(given)!r:.60}"
+            hidden = (
+                isinstance(given, dict | list | SecretStr) or _is_secret(key) or (origin and key in origin.references)
+            )
+            shown = "" if hidden else f", not {redact(str(given))!r:.60}"
             what = item["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable")[0]
             messages.append(f"{where}: {what}{shown}" if where else what)
     return messages
-
-
-def without_secrets(value: Any) -> Any:
-    """`value` with what stands under the name of a secret left out."""
-    if isinstance(value, dict):
-        return {name: "***" if is_secret(str(name)) else without_secrets(item) for name, item in value.items()}
-    return [without_secrets(item) for item in value] if isinstance(value, list) else value
 
 
 def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
@@ -184,15 +188,17 @@ class _Origin:
     """Says where a key was written: in which file and line, or on the command line."""
 
     path: ConfigFile | None
-    lines: dict[Path_, int]
+    lines: dict[Key, int]
     overrides: Sequence[str]
+    references: set[Key] = field(default_factory=set)
+    """Whose values came from variables, and are not shown."""
 
-    def is_override(self, key: Path_) -> bool:
+    def is_override(self, key: Key) -> bool:
         """The value of this key was given on the command line, alone or with the section around it."""
         dotted = f"{'.'.join(map(str, key))}."
         return any(dotted.startswith(f"{override.partition('=')[0]}.") for override in self.overrides)
 
-    def __call__(self, key: Path_) -> str:
+    def __call__(self, key: Key) -> str:
         dotted = ".".join(map(str, key))
         if any(override.startswith((f"{dotted}=", f"{dotted}.")) for override in self.overrides):
             return f"{dotted} (on the command line)"
@@ -200,7 +206,7 @@ class _Origin:
         return f"{self.path}:{line}: {dotted}" if line else dotted
 
 
-def _read(path: ConfigFile) -> tuple[dict[str, Any], dict[Path_, int]]:
+def _read(path: ConfigFile) -> tuple[dict[str, Any], dict[Key, int]]:
     try:
         text = path.read_text(encoding="utf-8")
     except RsrError:
@@ -226,7 +232,7 @@ def _read(path: ConfigFile) -> tuple[dict[str, Any], dict[Path_, int]]:
     return tree, lines
 
 
-def _lines(node: yaml.Node | None, key: Path_ = ()) -> Iterator[tuple[Path_, int]]:
+def _lines(node: yaml.Node | None, key: Key = ()) -> Iterator[tuple[Key, int]]:
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
             child = (*key, str(key_node.value))
@@ -275,31 +281,7 @@ def _typed(item: Any) -> Any:
     return {"type": item} if isinstance(item, str) else item
 
 
-def _expand(tree: Any, origin: _Origin, key: Path_ = ()) -> tuple[Any, dict[Path_, str]]:
-    """`tree` with its references replaced, and by key a message for each variable that is not set."""
-    problems: dict[Path_, str] = {}
-    if isinstance(tree, dict | list):
-        items = tree.items() if isinstance(tree, dict) else enumerate(tree)
-        expanded: dict[Any, Any] = {}
-        for name, value in items:
-            expanded[name], found = _expand(value, origin, (*key, name))
-            problems |= found
-        return (expanded if isinstance(tree, dict) else list(expanded.values())), problems
-    if not isinstance(tree, str) or "${" not in tree:
-        return tree, problems
-
-    def value_of(match: re.Match[str]) -> str:
-        if match.group() == "$${":
-            return "${"
-        name, fallback = match.group(1), match.group(3)
-        if match.group(2) is None and name not in os.environ:
-            problems[key] = f"{origin(key)}: the environment variable {name} is not set"
-        return os.environ.get(name) or fallback or ""
-
-    return type(tree)(_REFERENCE.sub(value_of, tree)), problems
-
-
-def _leaves(tree: Any, key: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
+def _leaves(tree: Any, key: Key = ()) -> Iterator[tuple[Key, Any]]:
     if isinstance(tree, dict | list) and tree:
         for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
             yield from _leaves(value, (*key, name))
@@ -307,24 +289,22 @@ def _leaves(tree: Any, key: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
         yield key, tree
 
 
-def _document(config: Config, written: dict[str, Any], found: Mapping[Path_, Path]) -> dict[str, Any]:
+def _document(config: Config, written: dict[str, Any], found: Mapping[Key, Path]) -> dict[str, Any]:
     """Every setting as plain data, references as they were written, literal secrets left out; files that were `found`
     in a folder by a relative path as `RelativePath`."""
     return {name: _kept(getattr(config, name), written.get(name), (name,), found) for name in Config.model_fields}
 
 
-def _kept(value: Any, written: Any, key: Path_, found: Mapping[Path_, Path]) -> Any:
-    if isinstance(written, str) and "${" in written:
-        return str(written)
+def _kept(value: Any, written: Any, key: Key, found: Mapping[Key, Path]) -> Any:
+    if isinstance(written, str) and "${" in written and (not _is_secret(key) or is_all_references(written)):
+        return saved_text(str(written), key)
     if key in found:
         return RelativePath(value, found[key])
-    if _is_header(key):
+    if len(key) > 1 and key[-2] == "headers":
         # Whoever goes on with a header whose value was not a reference sets this variable.
-        return f"${{RSR_HEADER_{re.sub('[^A-Z0-9]', '_', str(key[-1]).upper())}:-}}"
+        return f"${{{variable('HEADER', str(key[-1]))}:-}}"
     if isinstance(value, SecretStr):
         return _DEFAULT_API_KEY
-    if _is_secret(key) and isinstance(value, str):
-        return None
     if isinstance(value, BaseModel):
         # What a member does not set stays open, so that it follows the section around it.
         names = value.model_fields_set if isinstance(value, MixtureMember) else type(value).model_fields
@@ -337,28 +317,23 @@ def _kept(value: Any, written: Any, key: Path_, found: Mapping[Path_, Path]) -> 
         items = written if isinstance(written, list) else [written]
         items = [*items, *[None] * len(value)]
         return [_kept(item, items[index], (*key, index), found) for index, item in enumerate(value)]
-    return resolve_plain(value)
+    if _is_secret(key) and value is not None and not isinstance(value, bool):
+        return None if key[-1] == "api_key" else f"${{{variable('SECRET', str(key[-1]))}:?}}"
+    value = resolve_plain(value)
+    return saved_url(value) if isinstance(value, str) else value
 
 
-def is_secret(name: str) -> bool:
-    """A key of this name holds a secret, by its name."""
-    return bool(_SECRET_KEY.search(name))
+def _is_secret(key: Key) -> bool:
+    """It stands under a name of a secret, be it within a section of that name."""
+    return any(isinstance(part, str) and names_secret(part) for part in key)
 
 
-def _is_secret(key: Path_) -> bool:
-    return bool(key) and (is_secret(str(key[-1])) or _is_header(key))
-
-
-def _is_header(key: Path_) -> bool:
-    return len(key) > 1 and key[-2] == "headers"
-
-
-def _plain_key(loc: tuple[int | str, ...]) -> Path_:
+def _plain_key(loc: tuple[int | str, ...]) -> Key:
     """A pydantic location without the names of the types it tried."""
     return tuple(part for part in loc if not (isinstance(part, str) and ("[" in part or part in {"str", "list"})))
 
 
-def _known_keys(section: Path_) -> list[str]:
+def _known_keys(section: Key) -> list[str]:
     """The keys of a section of the config, found by walking the settings' types."""
     model: type[BaseModel] | None = Config
     for part in section:

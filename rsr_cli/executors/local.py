@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from rsr_cli import secrecy
 from rsr_cli.errors import RsrError
 from rsr_cli.executors.process_pool import CONTEXT, cores
 from rsr_cli.executors.worker import detach
@@ -33,7 +34,7 @@ def over_shards(work: Callable[[S], T], of_shards: Sequence[S], rows: int) -> It
     if processes <= 1:
         yield from map(work, of_shards)
         return
-    with ProcessPoolExecutor(processes, CONTEXT, initializer=detach, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(processes, CONTEXT, initializer=_begin, initargs=(os.getpid(), secrecy.known())) as pool:
         running: deque[Future[T]] = deque()
         try:
             for of_shard in of_shards:
@@ -46,3 +47,8 @@ def over_shards(work: Callable[[S], T], of_shards: Sequence[S], rows: int) -> It
             raise RsrError("a worker process ended without a word", "is there enough memory?") from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _begin(parent_pid: int, secrets: frozenset[str]) -> None:
+    detach(parent_pid)
+    secrecy.keep(secrets)

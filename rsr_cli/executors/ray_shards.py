@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from rsr_cli import secrecy
 from rsr_cli.clients.ray_cluster import connect, first_line
 from rsr_cli.errors import BackendError, RsrError
 
@@ -42,7 +43,7 @@ def over_shards(work: Callable[[S], T], of_shards: Sequence[S], cpus: int = 1) -
             most = 2 * max(1, int(ray.cluster_resources().get("CPU", 0)) // cpus)
             while due and len(running) < most:
                 # As an argument of its own it goes from memory to memory, and not into the cluster's store of code.
-                in_order.append(task.remote(work, due.popleft()))
+                in_order.append(task.remote(work, due.popleft(), secrecy.known()))
                 running.add(in_order[-1])
             ended, _ = waiting.submit(ray.wait, list(running)).result()
             running.difference_update(ended)
@@ -56,7 +57,8 @@ def over_shards(work: Callable[[S], T], of_shards: Sequence[S], cpus: int = 1) -
         waiting.shutdown()
 
 
-def _apply(work: Callable[[S], T], of_shard: S) -> T:
+def _apply(work: Callable[[S], T], of_shard: S, secrets: frozenset[str]) -> T:
+    secrecy.keep(secrets)
     # The processes that the work starts would load the main module, which is Ray's, and all of Ray with it.
     vars(sys.modules["__main__"]).pop("__file__", None)
     return work(of_shard)

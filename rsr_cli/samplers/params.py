@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rsr_cli.config.load import without_secrets
 from rsr_cli.config.settings import SamplerSettings
+from rsr_cli.secrecy import without_secrets
 from rsr_cli.types import Prompt
 
 OWN_FIELDS = {

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from rsr_cli.errors import printable
+from rsr_cli.secrecy import redact
 from rsr_cli.store.live import LIVE_FILE, Live, write_live
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -93,7 +94,7 @@ class _ToConsole(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         head = "[yellow]warning:[/] " if record.levelno >= logging.WARNING else ""
         with self._line.away():
-            self._console.print(f"{head}{escape(printable(record.getMessage()))}", soft_wrap=True)
+            self._console.print(f"{head}{escape(printable(redact(record.getMessage())))}", soft_wrap=True)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """A message that can't be shown is dropped."""
@@ -115,7 +116,7 @@ class _ToFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            os.write(self._descriptor, f"{printable(self.format(record))}\n".encode())
+            os.write(self._descriptor, f"{printable(redact(self.format(record)))}\n".encode())
         except OSError as error:
             if not self._fails:
                 self._fails = True

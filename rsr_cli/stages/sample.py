@@ -10,6 +10,7 @@ from rsr_cli import fingerprints
 from rsr_cli.clients.batches.folder import awaited, responses_beside
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
+from rsr_cli.secrecy import without_secrets
 from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed
 from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.session import Session, StageResult
@@ -57,6 +58,7 @@ def sample(
     identity = fingerprints.identity(plan.config.sampler)
     _refuse_mixed(session, identity, numbers, allow_mixed)
     verifier = fingerprints.of_verifier(plan) if plan.scores_while_sampling else None
+    session.loaded.require_secrets("sampler", *(["verifier"] if verifier is not None else []))
     if verifier is not None or will_be_verified:
         refuse_hopeless(plan, (prompt for n in numbers for prompt in read_prompts(work_dir.data(n))))
     if record.fingerprint != mark or retry_errors:
@@ -163,8 +165,13 @@ def _refuse_mixed(session: Session, identity: dict[str, Any], numbers: list[int]
     before = session.state.sampled_with
     if not before or allow_mixed or not any(session.work_dir.has_rollouts(number) for number in numbers):
         return
-    old, new = ({"model": value["model"], **value["params"]} for value in (before, identity))
-    differing = [f"sampler.{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) != new[key]]
+    by_value = fingerprints.identity(session.config.sampler, by_value=True)
+    old, new, was = (
+        without_secrets({"model": value["model"], **value["params"]}) for value in (before, identity, by_value)
+    )
+    differing = [
+        f"sampler.{key}: {old.get(key)!r} -> {new[key]!r}" for key in new if old.get(key) not in (new[key], was[key])
+    ]
     if differing:
         raise WorkDirError(
             "the rollouts here were drawn with other settings:\n  " + "\n  ".join(differing),

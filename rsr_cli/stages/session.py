@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeVar
 
 from rsr_cli import __version__
 from rsr_cli.config.load import ConfigFile, LoadedConfig, changed_keys, load_config
+from rsr_cli.config.references import saved_url
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import GuardStop, InputError, WorkDirError
 from rsr_cli.executors import local, ray_shards
 from rsr_cli.plan import Plan, resolve
+from rsr_cli.secrecy import names_secret, redact_all, without_secrets
 from rsr_cli.stages.parts import parts
 from rsr_cli.stages.progress import Progress
 from rsr_cli.storage.files import set_aside
@@ -86,6 +88,7 @@ class Session:
         changed = self.changes()
         if changed or not self.work_dir.config_path.exists():
             if changed:
+                changed = {key: [_as_saved(key, value) for value in values] for key, values in changed.items()}
                 self.state.changes.append({"time": now(), "command": self.command, "changed": changed})
             self.write(self.work_dir.config_path, self.loaded.to_yaml(self.work_dir.root.local_path()))
         self.progress.log_to(self.work_dir.logs())
@@ -185,6 +188,13 @@ class Session:
             )
         if scored and (losses := inventory.score_losses(self.state, self.work_dir, numbers)):
             raise WorkDirError(inventory.told(losses), f"rsr verify -w {root} scores its rollouts again")
+
+
+def _as_saved(key: str, value: Any) -> Any:
+    """The value of a key for the history: that of an earlier version may still be a secret."""
+    if isinstance(value, str) and "${" in value:
+        return saved_url(value)
+    return "***" if names_secret(key) and value else redact_all(without_secrets(value))
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def verify(session: Session, *, retry_unknown: bool = False) -> StageResult:
     mark = fingerprints.digest([verifier, [session.work_dir.rollouts_digest(shard) for shard in numbers]])
     if not todo and session.is_done("verify", mark):
         return session.up_to_date("verify")
+    if todo:
+        session.loaded.require_secrets("verifier")
     with session.running("verify", mark) as result:
         # Where nothing is to do, sample has scored all on its way, to stop early: only the counts are told.
         changes = score_shards(session, todo, verifier, retry_unknown=retry_unknown) if todo else Changes()

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from rsr_cli.errors import RsrError, WorkDirError
+from rsr_cli.secrecy import redact
 from rsr_cli.storage.interface import Storage
 from rsr_cli.storage.journal_lines import decode
 from rsr_cli.store import shards
@@ -160,7 +161,9 @@ def write_rollouts(work_dir: WorkDir, shard: int, added: Mapping[str, Sequence[A
 
 
 def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    return {name: getattr(attempt, name) for name in shards.ROLLOUT.names}
+    row = {name: getattr(attempt, name) for name in shards.ROLLOUT.names}
+    row["error"], row["model"] = _redacted(attempt.error), redact(attempt.model)
+    return row
 
 
 def verdict_rows(group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> list[dict[str, Any]]:
@@ -178,13 +181,17 @@ def verdict_rows(group: Group, verdicts: Mapping[int, Verdict], *, compared: boo
             "score": verdict.score,
             "status": verdict.status,
             "extracted_answer": whole_text(verdict.extracted_answer),
-            "explanation": whole_text(verdict.explanation),
-            "details": whole_text(verdict.details),
+            "explanation": whole_text(_redacted(verdict.explanation)),
+            "details": whole_text(_redacted(verdict.details)),
             "response_digest": digests[number],
             "group_digest": together,
         }
         for number, verdict in verdicts.items()
     ]
+
+
+def _redacted(text: str | None) -> str | None:
+    return redact(text) if text else text
 
 
 def _attempt(row: Row) -> Attempt:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.clients.failures import LONGEST_MESSAGE, Failure, Fault, Redactor, failure_of_response
+from rsr_cli import secrecy
+from rsr_cli.clients.failures import LONGEST_MESSAGE, Failure, Fault, failure_of_response, fit_to_show
 
 # Messages as the servers word them.
 CASES = [
@@ -98,7 +99,7 @@ def test_a_server_that_was_too_slow(status: int, late: bool) -> None:
 def test_an_html_page_is_told_by_its_words() -> None:
     body = b"<html><style>b {color: red}</style><h1>502 Bad Gateway</h1><p>nginx</html>"
     failure = failure_of_response(502, {}, body)
-    assert Redactor("")(failure.message) == "HTTP 502: 502 Bad Gateway nginx"
+    assert fit_to_show(failure.message) == "HTTP 502: 502 Bad Gateway nginx"
 
 
 @given(st.integers(300, 599), st.binary(max_size=200))
@@ -148,14 +149,15 @@ def test_any_document_makes_a_failure(document: object) -> None:
 
 
 def test_nothing_secret_and_no_control_characters_are_shown() -> None:
-    redact = Redactor("my-own-api-key")
-    assert redact("bad key my-own-api-key") == "bad key [key]"
-    assert redact("Incorrect API key provided: sk-proj-abc****wxyz.") == "Incorrect API key provided: [key]"
-    assert redact("got 'Bearer abcdef'") == "got 'Bearer [key]'"
-    assert redact("at https://me:pw@host/v1?api-version=1&key=2 now") == "at https://host/v1 now"
-    assert redact("a\x1b[31mred\r\n\x00b\u202e") == "a [31mred b"
-    assert len(redact("x" * 10_000)) == LONGEST_MESSAGE
+    secrecy.keep(["my-own-api-key"])
+    assert fit_to_show("bad key my-own-api-key") == "bad key [secret]"
+    assert fit_to_show("Incorrect API key provided: sk-proj-abc****wxyz.") == "Incorrect API key provided: [secret]"
+    assert fit_to_show("got 'Bearer abcdef'") == "got 'Bearer [secret]'"
+    assert fit_to_show("at https://me:pw@host/v1?api-version=1&key=2 now") == "at https://host/v1 now"
+    assert fit_to_show("a\x1b[31mred\r\n\x00b\u202e") == "a [31mred b"
+    assert len(fit_to_show("x" * 10_000)) == LONGEST_MESSAGE
 
 
 def test_a_key_that_is_a_common_word_is_left_in() -> None:
-    assert Redactor("none")("none of it") == "none of it"
+    secrecy.keep(["none", "EMPTY", "a", "123"])
+    assert fit_to_show("none of it is EMPTY, a 123") == "none of it is EMPTY, a 123"

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rsr_cli.config.load import changed_keys, load_config, without_secrets
+from rsr_cli.config.load import changed_keys, load_config
 from rsr_cli.config.scalars import Plain, dump_yaml, load_yaml, resolve_plain
 from rsr_cli.config.settings import header_texts
 from rsr_cli.errors import ConfigError
+from rsr_cli.secrecy import without_secrets
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 scalars = (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rsr_cli.clients import bodies
-from rsr_cli.clients.failures import LONGEST_MESSAGE, Redactor, read_error
+from rsr_cli.clients.failures import LONGEST_MESSAGE, fit_to_show, read_error
 from rsr_cli.clients.finish_reasons import meaning_of, word_of
 from tests.samplers.drawing import draw_once
 from tests.server import ModelServer, Reply
@@ -72,8 +72,8 @@ async def test_at_an_unknown_end_what_reaches_the_limit_was_cut(reason: Any, mod
 
 def test_a_long_error_takes_no_time_to_show() -> None:
     body = b'{"error": {"message": "' + b"?" * 500_000 + b'"}}'
-    assert len(Redactor("")(read_error(body).message)) <= LONGEST_MESSAGE
-    assert len(Redactor("")("=?" * 500_000)) <= LONGEST_MESSAGE
+    assert len(fit_to_show(read_error(body).message)) <= LONGEST_MESSAGE
+    assert len(fit_to_show("=?" * 500_000)) <= LONGEST_MESSAGE
 
 
 @pytest.mark.parametrize("depth", [300, 900, 1100, 100_000])

@@ -98,7 +98,7 @@ async def test_the_key_stands_beside_other_headers_and_gives_way_to_its_own(mode
 async def test_the_values_of_headers_are_never_shown(model_server: ModelServer) -> None:
     model_server.scenario.fault = lambda number: "400 odd header value gateway-secret-1"
     async with sampler(model_server.base_url, headers={"X-Gateway": "gateway-secret-1"}) as backend:
-        with pytest.raises(Exception, match=r"odd header value \[key\]") as caught:
+        with pytest.raises(Exception, match=r"odd header value \[secret\]") as caught:
             await draw(backend)
     assert "gateway-secret-1" not in str(caught.value)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import aiohttp
 from yarl import URL
@@ -31,13 +32,14 @@ _FILE_NOT_READY = re.compile(r"\bpending\b|not (yet )?(been )?(ready|processed|a
 class BatchApi(Poster):
     """An async context. Its methods wait out what passes, and raise a BackendError for what does not."""
 
-    async def upload(self, path: Path) -> str:
-        """The id that the server gives to a file of requests."""
+    async def upload(self, path: Path, filled_in: Callable[[bytes], bytes] | None = None) -> str:
+        """The id that the server gives to a file of requests, of which it gets what `filled_in` makes of each line."""
 
         async def ask(endpoint: Endpoint) -> str:
             with path.open("rb") as file:
                 form = aiohttp.FormData({"purpose": "batch"})
-                form.add_field("file", file, filename=path.name, content_type="application/jsonl")
+                content = file if filled_in is None else await asyncio.to_thread(_joined, filled_in, file)
+                form.add_field("file", content, filename=path.name, content_type="application/jsonl")
                 headers = {name: value for name, value in endpoint.headers.items() if name != "Content-Type"}
                 uploaded = await self._call(
                     endpoint, "POST", "files", object_in, data=form, headers=headers, timeout=_TRANSFER
@@ -147,3 +149,7 @@ class BatchApi(Poster):
 def _url(endpoint: Endpoint, path: str) -> URL:
     """Beside /batches, where the endpoint is."""
     return endpoint.url.with_path(endpoint.url.path.removesuffix("batches") + path, keep_query=True)
+
+
+def _joined(filled_in: Callable[[bytes], bytes], file: BinaryIO) -> bytes:
+    return b"".join(map(filled_in, file))

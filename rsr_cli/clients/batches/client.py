@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rsr_cli.clients.answers import Answer
 from rsr_cli.clients.batches.api import BatchApi
 from rsr_cli.clients.batches.folder import Batch, BatchFolder, RequestFile
-from rsr_cli.clients.batches.lines import content_key, custom_id, read_response, request_line
+from rsr_cli.clients.batches.lines import content_key, custom_id, filled_in, hidden_fields, read_response, request_line
 from rsr_cli.clients.batches.status import COMPLETED, FAILED, BatchStatus
 from rsr_cli.clients.batches.waiting import until_ended
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings, narrower, request_body
 from rsr_cli.clients.endpoints import Dialect
-from rsr_cli.clients.failures import Failure, Fault, Redactor
+from rsr_cli.clients.failures import Failure, Fault, fit_to_show
 from rsr_cli.clients.notices import Notices
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.errors import BackendError
@@ -61,7 +63,6 @@ class BatchClient:
         """Raises ConfigError for a base URL or a key that can't be one."""
         self.folder_path: Path | None = None
         self._settings = settings
-        self._redact = Redactor(settings.api_key, *settings.headers.values())
         self._api = BatchApi(settings, policy)
         self._dialect = Dialect()
         self._notices = Notices()
@@ -142,7 +143,7 @@ class BatchClient:
                 self._notices.tell(answer.notices)
                 return self._learn(answer, request, batch.dialect)
             except Failure as failure:
-                failure.message = self._redact(failure.message)
+                failure.message = fit_to_show(failure.message)
                 self._folder.forget(name)
                 other = narrower(batch.dialect, request, failure)
                 if other is not None:
@@ -202,7 +203,8 @@ class BatchClient:
 
     def _put(self, name: str, request: ChatRequest, dialect: Dialect) -> RequestFile:
         """Write a request into the file of its dialect. Raises a Failure where it has no JSON."""
-        line = request_line(name, request_body(self._settings, request, dialect))
+        body = request_body(self._settings, request, dialect)
+        line = request_line(name, body | hidden_fields(self._settings, body))
         file = self._open.get(dialect)
         if file is not None and file.bytes + len(line) > _MOST_BYTES:
             self._finish(file)
@@ -290,7 +292,7 @@ class BatchClient:
             log.info("%s: goes on with the batch %s, which is %s", name, status.id, status.status)
             return status
         if batch.input_file_id is None:
-            batch.input_file_id = await self._api.upload(self._folder.requests(batch))
+            batch.input_file_id = await self._api.upload(self._folder.requests(batch), self._filled_in())
             self._folder.save(batch)
         status = await self._api.submit(batch.input_file_id)
         batch.batch_id = status.id
@@ -298,6 +300,14 @@ class BatchClient:
         self._folder.save(batch)
         log.info("%s: submitted as the batch %s", name, status.id)
         return status
+
+    def _filled_in(self) -> Callable[[bytes], bytes] | None:
+        """What makes of a line in a file the one that is uploaded; None where they are the same."""
+        return (
+            partial(filled_in, settings=self._settings)
+            if hidden_fields(self._settings, self._settings.params)
+            else None
+        )
 
     def _fail(self, error: BaseException) -> None:
         """Every call ends with this error."""

@@ -12,6 +12,7 @@ from rsr_cli.clients.bodies import read_body, reading, write_body
 from rsr_cli.clients.chat_completions import ChatRequest, ChatSettings
 from rsr_cli.clients.failures import Failure, Fault, error_in, failure_of_error
 from rsr_cli.clients.usage import count
+from rsr_cli.secrecy import without_secrets
 
 PATH = "/v1/chat/completions"
 
@@ -22,16 +23,34 @@ _SUCCESS = re.compile(rb'"status_code"\s*:\s*"?2\d\d\b')
 
 def content_key(settings: ChatSettings, request: ChatRequest) -> str:
     """A digest of the prompt and all that its answer is drawn with: what is asked for otherwise has another one."""
+    params = settings.params if request.params is None else request.params
+    hidden = hidden_fields(settings, params)
     content = [
         settings.model,
         request.messages,
-        dict(settings.params if request.params is None else request.params),
+        hidden | {name: value for name, value in params.items() if name not in hidden},
         request.max_tokens or settings.max_tokens,
         request.seed,
     ]
     digest = hashlib.blake2b(request.prompt_id.encode("utf-8", "surrogatepass") + b"\0", digest_size=16)
     digest.update(write_body({"content": content}))
     return digest.hexdigest()
+
+
+def hidden_fields(settings: ChatSettings, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in a file for those fields of a request that hold a secret of the settings."""
+    shown = ((name, value, without_secrets({name: value})[name]) for name, value in settings.params.items())
+    return {name: text for name, value, text in shown if text != value and fields.get(name) == value}
+
+
+def filled_in(line: bytes, settings: ChatSettings) -> bytes:
+    """The line of a request as the server gets it, with the secrets that its file does not hold."""
+    document = read_body(line)
+    body = document["body"]
+    for name, text in hidden_fields(settings, settings.params).items():
+        if body.get(name) == text:
+            body[name] = settings.params[name]
+    return write_body(document) + b"\n"
 
 
 def custom_id(key: str, attempts: Sequence[int]) -> str:

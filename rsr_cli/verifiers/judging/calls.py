@@ -21,6 +21,7 @@ from rsr_cli.clients.failures import Failure
 from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.config.settings import Headers, Params, Price, Settings, header_texts
 from rsr_cli.errors import first_error
+from rsr_cli.secrecy import without_secrets
 from rsr_cli.verifiers.judging.cache import CallCache
 from rsr_cli.verifiers.judging.client import SchemaClient
 from rsr_cli.verifiers.judging.judgement import Unreadable
@@ -162,7 +163,7 @@ class LlmOptions(Settings):
         # Replies of the same words make the same prompt: the second waits, and finds the first one's answer.
         lock = self._under_way.setdefault(call.key, asyncio.Lock())
         async with lock:
-            if self._recall(call, read):
+            if self._recall(call, prompt, vote, read):
                 return call
             try:
                 text = await self._ask_until_readable(prompt, read, call)
@@ -212,9 +213,10 @@ class LlmOptions(Settings):
         if self._cache is not None:
             self._cache.pay(self.model, spent)
 
-    def _recall(self, call: Call[T], read: Callable[[str], T]) -> bool:
+    def _recall(self, call: Call[T], prompt: str, vote: int, read: Callable[[str], T]) -> bool:
         """Fills in the call from the cache; False where there is no answer that can be read today."""
-        kept = self._cache.get(call.key) if self._cache is not None else None
+        keys = (call.key, self._key(prompt, vote, by_value=True))
+        kept = next(filter(None, map(self._cache.get, keys)), None) if self._cache is not None else None
         if kept is None:
             return False
         try:
@@ -225,8 +227,10 @@ class LlmOptions(Settings):
         call.bill = Bill(kept["asked"], kept["prompt_tokens"], kept["completion_tokens"])
         return True
 
-    def _key(self, prompt: str, vote: int) -> str:
-        asked = json.dumps([self.model, self._params(), self.max_tokens, prompt, vote], sort_keys=True)
+    def _key(self, prompt: str, vote: int, *, by_value: bool = False) -> str:
+        """The same with another secret; `by_value` is the key of the first versions, which knew none of them."""
+        params = self._params() if by_value else without_secrets(self._params())
+        asked = json.dumps([self.model, params, self.max_tokens, prompt, vote], sort_keys=True)
         return hashlib.sha256(asked.encode()).hexdigest()
 
     def _params(self) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli import __version__
-from rsr_cli.config.load import is_secret, without_secrets
 from rsr_cli.config.settings import Component, Config
 from rsr_cli.fingerprints import digest
 from rsr_cli.plugins import registry
+from rsr_cli.secrecy import names_secret, without_secrets
 from rsr_cli.store import shards
 from rsr_cli.store.work_dir import WorkDir
 
@@ -107,7 +107,7 @@ def _component(kind: registry.Kind, name: str, options: dict[str, Any]) -> str:
     """A plug-in with its options; files that they name count with their content."""
     own = ".py:" in name
     left_out = () if own else getattr(registry.find(kind, name), "no_verdict_change", ())
-    kept = {key: _value(value) for key, value in options.items() if key not in left_out and not is_secret(key)}
+    kept = {key: _value(value) for key, value in options.items() if key not in left_out and not names_secret(key)}
     code = _own_code(name) if own else registry.code_digest(kind, name)
     return digest([registry.identity(name), kept, code]) if code else _UNKNOWN
 
@@ -116,14 +116,14 @@ def _value(value: Any) -> Any:
     if isinstance(value, Component):
         return _component("verifier", value.type, value.options)
     if isinstance(value, dict):
-        inner = {key: _value(item) for key, item in value.items() if not is_secret(str(key))}
+        inner = {key: _value(item) for key, item in value.items() if not names_secret(str(key))}
         own = value.get("type")
         return [inner, _own_code(own)] if isinstance(own, str) and ".py:" in own else inner
     if isinstance(value, list | tuple):
         return [_value(item) for item in value]
     if isinstance(value, str) and value.startswith("/") and Path(value).is_file():
         return registry.file_digest(Path(value))
-    return value
+    return without_secrets(value)
 
 
 def _own_code(spec: str) -> str:

@@ -217,7 +217,12 @@ def columns(data: Path, rollouts: int, texts: pa.Array, chance: np.random.Genera
         "explanation": pa.nulls(count, pa.string()),
         "details": pa.nulls(count, pa.string()),
     }
-    return pa.table(drawn, schema=shards.ROLLOUT), pa.table(scored, schema=shards.SCORE).filter(pa.array(valid))
+    return _table(drawn, shards.ROLLOUT), _table(scored, shards.SCORE).filter(pa.array(valid))
+
+
+def _table(made: dict[str, object], schema: pa.Schema) -> pa.Table:
+    """Without the columns of later versions, which read as null."""
+    return pa.table(made, schema=pa.schema([schema.field(name) for name in made]))
 
 
 def write_shard(path: Path, table: pa.Table, footer: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from rsr_cli.storage.locate import locate
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 
 KEY, SECRET = "tests-key", "tests-own-secret"
 __all__ = ["bucket", "object_store"]

@@ -47,7 +47,7 @@ def init(
     """Write a config and a transform to start from."""
     from rsr_cli.errors import InputError
     from rsr_cli.storage.files import write_text
-    from rsr_cli.storage.local import LocalStorage
+    from rsr_cli.storage.local_storage import LocalStorage
 
     folder = LocalStorage(directory)
     texts = {folder / "config.yaml": config_of(task), folder / "transform.py": transform_of(task)}

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from rsr_cli.errors import WorkDirError
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.work_dir import WorkDir
 

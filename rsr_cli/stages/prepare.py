@@ -22,7 +22,7 @@ from rsr_cli.stages.progress import Task
 from rsr_cli.stages.rows import as_prompt, identified, row_problem
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.writable import SEEN_KEY, refuse_unwritable
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.inputs import BadRow, Row, read_input
 from rsr_cli.store.work_dir import WorkDir

@@ -30,7 +30,7 @@ from rsr_cli.stages.session import Session
 from rsr_cli.stages.verify import score_shards
 from rsr_cli.stages.writable import refuse_unwritable
 from rsr_cli.storage.interface import Storage
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.state import State

@@ -16,7 +16,7 @@ from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
 from rsr_cli.store.tally import most_common_errors, tally_tokens

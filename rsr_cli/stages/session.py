@@ -223,7 +223,7 @@ def open_session(
     if root is None:
         progress.say(f"work dir: {target.root}")
     try:
-        with target.writing():
+        with target.root.lock():
             made = not target.state_path.exists()
             try:
                 session = Session(target, loaded, plan, _opened_state(target, command), progress, command)

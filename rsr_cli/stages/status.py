@@ -76,7 +76,7 @@ def status(work_dir: WorkDir) -> Status:
         state.stages,
         int(state.stages["prepare"].counts.get("shards", len(numbers))),
         len(work_dir.open_shards()),
-        work_dir.has_writer(),
+        work_dir.root.is_locked(),
         read_live(work_dir),
     )
     if found.has_writer:

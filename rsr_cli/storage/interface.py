@@ -9,7 +9,7 @@ from re import Pattern
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from rsr_cli.storage.local import LocalStorage
+    from rsr_cli.storage.local_storage import LocalStorage
 
 
 class JournalWriter(Protocol):

@@ -11,13 +11,10 @@ import logging
 import os
 from array import array
 from collections import Counter, deque
-from typing import TYPE_CHECKING
 
 from rsr_cli.errors import RsrError
 from rsr_cli.storage.journal_lines import KEPT_BYTES, checksum, is_whole
-
-if TYPE_CHECKING:
-    from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_path import LocalPath
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +22,7 @@ _WHO = "look for what changes files in the work dir while rsr runs, such as a cl
 
 
 class JournalFile:
-    def __init__(self, path: LocalStorage) -> None:
+    def __init__(self, path: LocalPath) -> None:
         self._path = path
         self._checksums = array("I")
         """Of every line that the journal is to hold."""

@@ -18,12 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rsr_cli.errors import ConfigError, StorageError, WorkDirError
-
-if TYPE_CHECKING:
-    from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_path import ObjectPath
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +70,7 @@ class Holder:
 
 
 @contextmanager
-def leased(root: ObjectStorage) -> Iterator[None]:
+def leased(root: ObjectPath) -> Iterator[None]:
     """Be the one writer under this root; WorkDirError that says who is, where somebody is already."""
     lease = Lease(root)
     lease.take()
@@ -80,7 +78,7 @@ def leased(root: ObjectStorage) -> Iterator[None]:
         yield
 
 
-def has_holder(root: ObjectStorage) -> bool:
+def has_holder(root: ObjectPath) -> bool:
     """Somebody is writing here now, as far as a reader can tell by its own clock."""
     found = _last(root / LEASE)
     if found is None:
@@ -90,7 +88,7 @@ def has_holder(root: ObjectStorage) -> bool:
 
 
 class Lease:
-    def __init__(self, root: ObjectStorage) -> None:
+    def __init__(self, root: ObjectPath) -> None:
         seconds = _seconds()
         self._root = root
         self._folder = root / LEASE
@@ -193,7 +191,7 @@ class Lease:
             pass  # it runs out by itself
         self._good_until = 0.0
 
-    def _age(self, path: ObjectStorage) -> float:
+    def _age(self, path: ObjectPath) -> float:
         """Seconds since an object was put: what the store says of it, beside what it says of one put now."""
         now = self._folder / f"clock-{self._holder.owner}"
         now.write_bytes(b"now")
@@ -207,7 +205,7 @@ class Lease:
 class LeaseOfAnother:
     """The lease of the process that this one works for."""
 
-    root: ObjectStorage
+    root: ObjectPath
     owner: str
 
     def check(self) -> None:
@@ -216,7 +214,7 @@ class LeaseOfAnother:
             raise _lost(self.root)
 
 
-def _last(folder: ObjectStorage) -> tuple[ObjectStorage, Holder] | None:
+def _last(folder: ObjectPath) -> tuple[ObjectPath, Holder] | None:
     """The object that counts, and who put it."""
     while numbers := _numbers(folder):
         path = folder / numbers[-1]
@@ -230,16 +228,16 @@ def _last(folder: ObjectStorage) -> tuple[ObjectStorage, Holder] | None:
     return None
 
 
-def _numbers(folder: ObjectStorage) -> list[str]:
+def _numbers(folder: ObjectPath) -> list[str]:
     """Asked of the store each time: others put objects here too."""
     return sorted(name for name in folder.store.listed(folder.key) if name.isdigit())
 
 
-def _forestalled(root: ObjectStorage) -> WorkDirError:
+def _forestalled(root: ObjectPath) -> WorkDirError:
     return WorkDirError(f"another process has just begun to write in {root}", "wait for it, or stop it")
 
 
-def _lost(root: ObjectStorage) -> WorkDirError:
+def _lost(root: ObjectPath) -> WorkDirError:
     return WorkDirError(
         f"the lease on {root} is lost: it could not be renewed in time, or another process has taken it",
         "nothing more is written here; what was recorded is kept, rsr resume goes on when the other has ended",

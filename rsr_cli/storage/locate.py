@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rsr_cli.storage.interface import Storage
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from rsr_cli.storage.object_store import ObjectStore
-from rsr_cli.storage.objects import ObjectStorage
 
 
 def locate(text: str) -> Storage:

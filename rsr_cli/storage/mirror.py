@@ -14,13 +14,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING
 
 from rsr_cli.errors import StorageError, WorkDirError
-from rsr_cli.storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.local_storage import LocalStorage
+from rsr_cli.storage.object_path import ObjectPath
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +28,13 @@ _UNFINISHED = (".tmp", "-wal", "-shm", "-journal")
 
 
 @cache
-def mirror_of(root: ObjectStorage) -> Mirror:
+def mirror_of(root: ObjectPath) -> Mirror:
     """The one of this process for the work dir at `root`."""
     return Mirror(root)
 
 
 @contextmanager
-def mirrored(root: ObjectStorage) -> Iterator[None]:
+def mirrored(root: ObjectPath) -> Iterator[None]:
     """What is in the mirror's folders is put into the store as long as the block runs; then they go away."""
     mirror = mirror_of(root)
     ended = threading.Event()
@@ -58,7 +55,7 @@ def mirrored(root: ObjectStorage) -> Iterator[None]:
 
 
 class Mirror:
-    def __init__(self, root: ObjectStorage) -> None:
+    def __init__(self, root: ObjectPath) -> None:
         self.base = LocalStorage(mkdtemp(prefix="rsr-"))
         self._root = root
         self._folders: list[str] = []
@@ -74,14 +71,7 @@ class Mirror:
                 self._folders.append(name)
         return self.base / name
 
-    def place(self, path: Path) -> ObjectStorage:
-        """Where a file of the mirror has its place in the store."""
-        place = self._root
-        for part in path.relative_to(self.base).parts:
-            place /= part
-        return place
-
-    def _fetch(self, source: ObjectStorage, target: Path) -> None:
+    def _fetch(self, source: ObjectPath, target: Path) -> None:
         target.mkdir()
         for name, entry in source.store.entries(source.key).items():
             if entry.is_folder:
@@ -98,7 +88,7 @@ class Mirror:
                     continue
                 try:
                     if path.is_file() and self._known.get(path) != (stamp := _stamp(path)):
-                        self.place(path).upload(path)
+                        (self._root / path.relative_to(self.base).as_posix()).upload(path)
                         self._known[path] = stamp
                 except FileNotFoundError:
                     continue  # removed meanwhile

@@ -9,13 +9,11 @@ from __future__ import annotations
 import logging
 from io import BytesIO
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from rsr_cli.errors import RsrError, WorkDirError
 from rsr_cli.storage.journal_lines import KEPT_BYTES, is_whole
-
-if TYPE_CHECKING:
-    from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_path import ObjectPath
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +24,7 @@ _AT_ONCE = 256
 class Segments:
     """Writes the next segments of a journal."""
 
-    def __init__(self, folder: ObjectStorage) -> None:
+    def __init__(self, folder: ObjectPath) -> None:
         self._folder = folder
         if not there(folder):
             remove(folder)
@@ -70,17 +68,17 @@ class Segments:
         """Nothing is held open."""
 
 
-def there(folder: ObjectStorage) -> bool:
+def there(folder: ObjectPath) -> bool:
     return (folder / _FIRST).exists()
 
 
-def size(folder: ObjectStorage) -> int:
+def size(folder: ObjectPath) -> int:
     """Bytes of all segments."""
     entries = folder.store.entries(folder.key)
     return sum(entry.size for entry in entries.values()) if _FIRST in entries else 0
 
 
-def fetch(folder: ObjectStorage, *, only_first: bool = False) -> BinaryIO | None:
+def fetch(folder: ObjectPath, *, only_first: bool = False) -> BinaryIO | None:
     """The segments as one file, which goes away when it is closed; None where there is no journal."""
     names = _names(folder)
     if not names or names[0] != _FIRST:
@@ -99,12 +97,12 @@ def fetch(folder: ObjectStorage, *, only_first: bool = False) -> BinaryIO | None
     return file
 
 
-def remove(folder: ObjectStorage) -> None:
+def remove(folder: ObjectPath) -> None:
     """The first one first: a crash leaves a whole journal, or none."""
     if names := _names(folder):
         (folder / names[0]).unlink(missing_ok=True)
         folder.remove_all(names[1:])
 
 
-def _names(folder: ObjectStorage) -> list[str]:
+def _names(folder: ObjectPath) -> list[str]:
     return sorted(name for name in folder.store.entries(folder.key) if name.isdigit())

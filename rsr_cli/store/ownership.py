@@ -14,7 +14,7 @@ from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.files import digest_of, set_aside
 from rsr_cli.storage.interface import Storage
 from rsr_cli.storage.lease import LEASE
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.storage.lock import LOCK
 from rsr_cli.store import shards
 from rsr_cli.store.state import DamagedState, State

@@ -18,7 +18,7 @@ from typing import Any
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.interface import Storage
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 
 log = logging.getLogger(__name__)
 

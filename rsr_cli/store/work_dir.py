@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.interface import Storage
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.storage.lock import LOCK
 from rsr_cli.store import shards
 from rsr_cli.store.state import State
@@ -132,14 +131,6 @@ class WorkDir:
 
     def scores_digest(self, shard: int) -> str:
         return f"{shards.digest(self.score(shard))}+{self.score_journal(shard).journal_size()}"
-
-    def has_writer(self) -> bool:
-        """Some process is writing here now."""
-        return self.root.is_locked()
-
-    def writing(self) -> AbstractContextManager[None]:
-        """Be the one writer of this work dir; WorkDirError that names the other one where there is one."""
-        return self.root.lock()
 
     def take_back(self, *, whole: bool) -> None:
         """Remove what its writer made that came to nothing, and nothing else that may lie there; `whole`: the folder

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from rsr_cli import fingerprints
 from rsr_cli.config.load import load_config
 from rsr_cli.plan import resolve
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import MARK_KEY, ROLLOUTS_KEY, score_mark
 from rsr_cli.store.journal import Journal

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store.journal import read_journal
 from tests.rsr_processes import start_rsr
 from tests.server import ModelServer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from tests.conftest import Rsr

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from tests.conftest import Rsr
 from tests.object_store import *  # noqa: F403
 from tests.server.running import ModelServer

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rsr_cli.sampling.guards import missing_reply
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir

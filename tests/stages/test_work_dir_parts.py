@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from rsr_cli.cli.app import app
 from rsr_cli.storage.files import write_text
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from tests.conftest import Rsr
 from tests.server.running import ModelServer
 from tests.work_dirs import state, sums, write_config, write_rows

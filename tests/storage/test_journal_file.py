@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsr_cli.errors import RsrError
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store.journal import Journal, read_journal
 from tests.conftest import Rsr
 from tests.server import ModelServer

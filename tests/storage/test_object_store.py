@@ -22,7 +22,7 @@ from rsr_cli.storage import segments
 from rsr_cli.storage.lease import SECONDS_VARIABLE, Lease, has_holder, leased
 from rsr_cli.storage.locate import locate
 from rsr_cli.storage.mirror import mirror_of, mirrored
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from rsr_cli.store import shards
 from rsr_cli.store.journal import Journal, read_journal
 from tests.object_store import *  # noqa: F403

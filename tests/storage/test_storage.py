@@ -12,7 +12,7 @@ from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.files import digest_of, is_empty_folder, set_aside, write_text
 from rsr_cli.storage.interface import Storage
 from rsr_cli.storage.journal_lines import encode
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.storage.locate import locate
 from tests.object_store import *  # noqa: F403
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsr_cli.storage.journal_lines import encode
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store.journal import Journal, read_journal
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

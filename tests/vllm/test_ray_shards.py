@@ -16,7 +16,7 @@ import pytest
 
 from rsr_cli.errors import BackendError, PluginError
 from rsr_cli.executors.ray_shards import over_shards
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from tests.conftest import Rsr
 from tests.object_store import *  # noqa: F403
 from tests.object_store import copied

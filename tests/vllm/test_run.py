@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.tiny.problems import generate

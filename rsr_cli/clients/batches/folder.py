@@ -22,7 +22,7 @@ from rsr_cli.clients.batches.status import FAILED
 from rsr_cli.clients.endpoints import Dialect
 from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.files import write_text
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 
 log = logging.getLogger(__name__)
 

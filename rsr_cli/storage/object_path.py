@@ -1,4 +1,4 @@
-"""Files and folders of an object store that fsspec reaches: each object is put whole, in one go.
+"""The names in an object store that fsspec reaches, read and written one by one.
 
 The library behind it is imported on first use. Credentials are its affair: they come from its environment and profiles,
 and no URL has any.
@@ -9,20 +9,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
-from re import Pattern
-from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, ClassVar, Literal, cast
+from typing import Any, BinaryIO, Self, cast
 
 from rsr_cli.errors import StorageError
-from rsr_cli.storage import segments
-from rsr_cli.storage.lease import has_holder, leased
-from rsr_cli.storage.local import LocalStorage
-from rsr_cli.storage.mirror import mirror_of, mirrored
 from rsr_cli.storage.object_store import PASSWORD, Entry, Guard, ObjectStore
 
 _BLOCK_BYTES = 4 * 2**20
@@ -30,83 +24,56 @@ _BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
-class ObjectStorage:
-    """A name under a root in an object store. Every method may raise StorageError."""
+class ObjectPath:
+    """A name under a root in an object store, with what is asked of `pathlib.Path` under the same names. Every method
+    may raise StorageError."""
 
     store: ObjectStore
     key: str
-    flush_s: ClassVar[float] = 0.75
-    """An attempt is to be kept within a second of its arrival, and every put costs money."""
 
     def __str__(self) -> str:
         return f"{self.store.scheme}://{PASSWORD.sub('…@', '//' + self.key)[2:].partition('?')[0]}"
 
-    def __truediv__(self, name: str) -> ObjectStorage:
-        return ObjectStorage(self.store, f"{self.key}/{name}")
+    def __truediv__(self, name: str, /) -> Self:
+        return replace(self, key=f"{self.key}/{name}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Goes to another process with its guard, and connects anew there."""
-        return _connected, (self.store.scheme, self.store.root, self.key, self.store.guard)
+        return _connected, (type(self), self.store.scheme, self.store.root, self.key, self.store.guard)
 
     @property
     def name(self) -> str:
         return PurePosixPath(self.key).name
 
     @property
-    def parent(self) -> ObjectStorage:
-        return ObjectStorage(self.store, self.key.rpartition("/")[0])
+    def parent(self) -> Self:
+        return replace(self, key=self.key.rpartition("/")[0])
 
-    def with_suffix(self, suffix: str) -> ObjectStorage:
-        return ObjectStorage(self.store, str(PurePosixPath(self.key).with_suffix(suffix)))
+    def with_suffix(self, suffix: str) -> Self:
+        return replace(self, key=str(PurePosixPath(self.key).with_suffix(suffix)))
 
-    def absolute(self) -> ObjectStorage:
-        return self
-
-    def local_path(self) -> Path | None:
-        return None
-
-    def unguarded(self) -> ObjectStorage:
+    def unguarded(self) -> Self:
         """Return the same as one who does not hold the lease sees it."""
-        return ObjectStorage(ObjectStore(self.store.scheme, self.store.root), self.key)
+        return replace(self, store=ObjectStore(self.store.scheme, self.store.root))
 
     def exists(self) -> bool:
         if self.key == self.store.root:
             return self.is_dir()
         return self.name in self.store.entries(self.parent.key)
 
-    def lexists(self) -> bool:
-        return self.exists()
-
-    def is_symlink(self) -> bool:
-        return False
-
-    def is_file(self) -> bool:
-        entry = self._entry()
-        return entry is not None and not entry.is_folder
-
     def is_dir(self) -> bool:
         return bool(self.store.entries(self.key))
 
-    def iterdir(self) -> Iterator[ObjectStorage]:
+    def iterdir(self) -> Iterator[Self]:
         return (self / name for name in sorted(self.store.entries(self.key)))
 
-    def glob(self, pattern: str) -> Iterator[ObjectStorage]:
+    def glob(self, pattern: str) -> Iterator[Self]:
         return (path for path in self.iterdir() if fnmatchcase(path.name, pattern))
 
-    def stamp(self) -> tuple[int | str, ...] | None:
-        entry = self._entry()
-        return (entry.size, entry.stamp) if entry else None
-
-    def _entry(self) -> Entry | None:
+    def entry(self) -> Entry | None:
         return self.store.entries(self.parent.key).get(self.name)
 
-    def refresh(self) -> None:
-        self.store.look_again()
-
-    def open(self, mode: Literal["rb"] = "rb", /) -> BinaryIO:
-        return self.parquet_input()
-
-    def parquet_input(self, *, tail_only: bool = False) -> BinaryIO:
+    def reader(self, *, tail_only: bool = False) -> BinaryIO:
         """In large steps from the beginning on, or (`tail_only`) just the parts that are asked for."""
         with self.store.telling(self.key):
             caching = {"cache_type": "none"} if tail_only else {"block_size": _BLOCK_BYTES, "cache_type": "readahead"}
@@ -146,16 +113,6 @@ class ObjectStorage:
             self.store.fs.put_file(str(file), self.key)
         self.store.wrote(self.key, file.stat().st_size)
 
-    @contextmanager
-    def replacing(self) -> Iterator[LocalStorage]:
-        with TemporaryDirectory(prefix="rsr-") as folder:
-            temporary = LocalStorage(folder) / self.name
-            yield temporary
-            self.upload(temporary)
-
-    def install(self, file: Path) -> None:
-        self.upload(file)
-
     def create(self, content: bytes) -> bool:
         """Put it where nothing stands yet; False where another content does."""
         self.store.check()
@@ -173,16 +130,6 @@ class ObjectStorage:
         self.store.wrote(self.key, len(content))
         return True
 
-    def renamed(self, name: str) -> ObjectStorage:
-        """Copied within the store, then removed here."""
-        target, entry = self.parent / name, self._entry()
-        target.store.check()
-        with self.store.telling(self.key):
-            self.store.fs.cp_file(self.key, target.key)
-        target.store.wrote(target.key, entry.size if entry else 0)
-        self.unlink()
-        return target
-
     def unlink(self, missing_ok: bool = False) -> None:
         self.store.check()
         try:
@@ -192,13 +139,6 @@ class ObjectStorage:
             if not missing_ok:
                 raise
         self.store.removed(self.key)
-
-    def remove(self) -> None:
-        self.unlink(missing_ok=True)
-
-    def remove_if_empty(self) -> bool:
-        """A folder is there as long as something is in it."""
-        return not self.exists()
 
     def remove_all(self, names: list[str]) -> None:
         """Remove these files of the folder in this order, many at once."""
@@ -215,41 +155,13 @@ class ObjectStorage:
             self.store.fs.rm(self.key, recursive=True)
         self.store.removed(self.key)
 
-    def append_journal(self) -> segments.Segments:
-        return segments.Segments(self)
-
-    def open_journal(self, *, only_first: bool = False) -> BinaryIO | None:
-        return segments.fetch(self, only_first=only_first)
-
-    def has_journal(self) -> bool:
-        return segments.there(self)
-
-    def journal_size(self) -> int:
-        return segments.size(self)
-
-    def remove_journal(self) -> None:
-        segments.remove(self)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """The lock is a lease: whoever loses it gets a WorkDirError from every write."""
-        with leased(self), mirrored(self):
-            yield
-
-    def is_locked(self) -> bool:
-        return has_holder(self)
-
-    def local_folder(self, name: str) -> LocalStorage:
-        return mirror_of(self).folder(name)
-
-    def scratch_folder(self, name: str) -> LocalStorage:
-        return mirror_of(self).base / name
-
-    def stored_at(self, path: Path) -> ObjectStorage:
-        return mirror_of(self).place(path)
-
-    def require_plain(self, files: set[str], folders: dict[str, Pattern[str]]) -> None:
-        """There are no links in an object store."""
+    def copy(self, target: ObjectPath) -> None:
+        """Copy it within the store."""
+        entry = self.entry()
+        target.store.check()
+        with self.store.telling(self.key):
+            self.store.fs.cp_file(self.key, target.key)
+        target.store.wrote(target.key, entry.size if entry else 0)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -265,7 +177,7 @@ class ObjectStorage:
 class _Reader(io.RawIOBase):
     """A file that is read, whose errors are told as those of the store."""
 
-    def __init__(self, path: ObjectStorage, file: Any) -> None:
+    def __init__(self, path: ObjectPath, file: Any) -> None:
         self._path = path
         self._file = file
 
@@ -290,8 +202,8 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
-def _connected(scheme: str, root: str, key: str, guard: Guard | None) -> ObjectStorage:
-    return ObjectStorage(_unguarded(scheme, root) if guard is None else ObjectStore(scheme, root, guard), key)
+def _connected(kind: type[ObjectPath], scheme: str, root: str, key: str, guard: Guard | None) -> ObjectPath:
+    return kind(_unguarded(scheme, root) if guard is None else ObjectStore(scheme, root, guard), key)
 
 
 @cache

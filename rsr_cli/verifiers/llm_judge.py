@@ -199,7 +199,8 @@ class LlmJudge(LlmOptions, Judge):
     def _reference(self, prompt: Prompt) -> str | None:
         """The reply of the reference completion, which may have its thinking before it."""
         text = prompts.given_text(prompt.metadata.get("reference"))
-        return None if text is None else final_reply(text) or None
+        reply = None if text is None else final_reply(text)
+        return reply if reply and has_content(reply) else None
 
     def _read_grade(self, reply: str, text: str) -> Grade:
         found = read_object(text, ("rationale", "score"), material=reply)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rsr_cli.config.settings import VerifierSettings
@@ -80,6 +82,23 @@ def test_flips_are_kept_with_who_said_what_and_the_cost() -> None:
     assert kept[1]["flips"] == [] == kept[2]["flips"], "who agrees, or had nothing before it, overrules nobody"
     assert kept[0]["decided_by"] == "m1" and kept[0]["members"]["m0"]["score"] == 0.0
     assert found[0].extracted_answer == "8", "that of the member before, where the last one names none"
+
+
+VERDICTS = st.sampled_from([PASS, FAIL, NONE, ERROR, LATE])
+OUTCOMES = st.sampled_from(["no_answer", "error", "timeout", "fail"])
+
+
+@given(st.lists(st.lists(VERDICTS, min_size=3, max_size=3), min_size=1, max_size=6), st.sets(OUTCOMES, min_size=1))
+def test_the_last_that_was_asked_decides_and_nobody_else(said: list[list[Verdict]], ask_next: set[str]) -> None:
+    found, asked = decide(*(dict(enumerate(verdicts)) for verdicts in zip(*said, strict=True)), ask_next=list(ask_next))
+    for number, verdicts in enumerate(said):
+        words = [
+            "fail" if verdict is FAIL else verdict.status if verdict is not PASS else "pass" for verdict in verdicts
+        ]
+        last = next((place for place in range(2) if words[place] not in ask_next), 2)
+        assert (found[number].score, found[number].status) == (verdicts[last].score, verdicts[last].status)
+        assert [name for name in asked if number in asked[name]] == [f"m{place}" for place in range(last + 1)]
+        assert list(json.loads(found[number].details or "")["members"]) == [f"m{place}" for place in range(last + 1)]
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,15 @@ async def test_no_judge_is_asked_about_it(kind: Any, options: dict[str, Any], mo
     found = await verdicts(kind, model_server.base_url, [text for text in EMPTY if text], of=of, **options)
     assert {(verdict.score, verdict.status) for verdict in found} == {(0.0, "no_answer")}
     assert not model_server.log
+
+
+async def test_nor_about_a_reference_without_content(model_server: ModelServer) -> None:
+    of = prompt(reference="Solution:")
+    [verdict] = await verdicts(LlmJudge, model_server.base_url, ["A whole reply."], of=of, mode="pairwise")
+    assert (verdict.score, verdict.status) == (None, "error") and not model_server.log
+
+
+@pytest.mark.parametrize("part", ["<!--", "<|", "\\hspace{", "answer ", ":", "\u200b", "a\u0301", "<"])
+def test_a_long_reply_takes_no_longer_than_it_is_long(part: str) -> None:
+    """A reply is looked at in rsr's own process, where nothing ends a pattern that is not linear."""
+    has_content(part * 200_000)

@@ -16,7 +16,7 @@ _TOKEN = re.compile(
     r"|(?:begin|end)_of_text|human|bot|assistant|user|system|model|think|thinking|reasoning|answer|response|output|final"
     r"|solution|br|hr|div|span|strong|em|(?-i:[spbiu]))\s?/?>"
     r"|\[/?(?:INST|SYS|EOS|BOS|PAD|SEP|UNK|CLS|MASK|END|THINK|TOOL_CALLS|/s)\]|<</?SYS>>|◁/?think▷|&nbsp;|\\[nt]\b"
-    r"|\\boxed(?=\{\s*\})|\\[hv]space\{[^{}]*\}|```\w*|<!--.*?-->",
+    r"|\\boxed(?=\{\s*\})|\\[hv]space\{[^{}]*\}|```\w*|<!--(?:(?!-->|<!--).)*-->",
     re.IGNORECASE | re.DOTALL,
 )
 _UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0\ufffc\ufffd")

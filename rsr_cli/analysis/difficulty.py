@@ -21,7 +21,8 @@ from rsr_cli.types import Attempt, Group
 Source = Literal["orders", "first_step"]
 _LEAST_PROMPTS = 20
 _LARGEST_PRIOR = 1000.0
-_LEVEL = 0.95
+LEVEL = 0.95
+"""Of the intervals."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class Prior:
         @cache
         def estimate(passed: int, drawn: int) -> Estimate:
             alpha, beta = self.alpha + passed, self.beta + drawn - passed
-            tail = (1 - _LEVEL) / 2
+            tail = (1 - LEVEL) / 2
             return Estimate(
                 alpha / (alpha + beta), beta_quantile(alpha, beta, tail), beta_quantile(alpha, beta, 1 - tail)
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import comb
 from typing import Any
 
+from rsr_cli.analysis.difficulty import Difficulty, Stop, unbiased_rate
 from rsr_cli.types import Group
 
 
@@ -32,6 +33,7 @@ class PromptStats:
     first_step_valid: tuple[bool, ...]
     """Without the truncated attempts."""
     of_size: tuple[bool, ...]
+    difficulty: Difficulty
 
     @property
     def pass_rate(self) -> float | None:
@@ -56,13 +58,13 @@ class PromptStats:
         """As a row of prompts.parquet."""
         names = ("id", "n_valid", "n_scored", "n_pass", "n_fail", "n_truncated", "n_error", "n_attempts", "end_reason")
         rates = ("pass_rate", "pass_rate_first_step", "pass_rate_valid", "pass_rate_first_step_valid")
-        return {name: getattr(self, name) for name in (*names, *rates)}
+        unbiased = {"pass_rate_unbiased": self.difficulty.rate, "pass_rate_unbiased_from": self.difficulty.source}
+        return {name: getattr(self, name) for name in (*names, *rates)} | unbiased
 
 
 def prompt_stats(
-    group: Group, passes: Callable[[float], bool], fails: Callable[[float], bool], end_reason: str, size: int
+    group: Group, passes: Callable[[float], bool], fails: Callable[[float], bool], end_reason: str, stop: Stop
 ) -> PromptStats:
-    """`size` is how many attempts are drawn of a prompt, whatever comes, where nothing stops early."""
     attempts = group.attempts.values()
     rollouts = list(group.rollouts())
     scored = {item.attempt.attempt: item.score for item in rollouts if item.score is not None}
@@ -72,6 +74,7 @@ def prompt_stats(
         outcomes |= {number: False for number, attempt in group.attempts.items() if attempt.truncated}
     first = min((attempt.step for attempt in attempts), default=0)
     first_step = {number for number in outcomes if group.attempts[number].step == first}
+    first_outcomes = tuple(outcomes[number] for number in sorted(first_step))
     drawn = any(attempt.source is None for attempt in attempts)
     return PromptStats(
         id=group.prompt.id,
@@ -84,10 +87,12 @@ def prompt_stats(
         n_error=sum(attempt.error is not None for attempt in attempts),
         end_reason=end_reason,
         drawn=drawn,
-        first_step=tuple(outcomes[number] for number in sorted(first_step)),
+        first_step=first_outcomes,
         first_step_valid=tuple(outcomes[number] for number in sorted(first_step & scored.keys())),
-        # Truncated ones are replaced, up to max_steps: what comes after the first `size` is there by their outcome.
-        of_size=tuple(outcomes[number] for number in sorted(outcomes) if number < size or not drawn),
+        # Truncated ones are replaced, up to max_steps: what comes after the first `max_rollouts` is there by their
+        # outcome.
+        of_size=tuple(outcomes[number] for number in sorted(outcomes) if number < stop.max_rollouts or not drawn),
+        difficulty=unbiased_rate(group, outcomes, mean(first_outcomes), end_reason, stop),
     )
 
 

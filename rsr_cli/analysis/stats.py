@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
+from rsr_cli.analysis.difficulty import LEVEL, Prior, fit_prior
 from rsr_cli.analysis.prompts import PromptStats, mean, pass_at_k
 from rsr_cli.clients.estimates import usage_of
 from rsr_cli.types import Group
@@ -83,6 +85,10 @@ class Statistics:
     at_k: Counter[int] = field(default_factory=Counter)
     at_k_sum: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     saved: int = 0
+    unbiased_rates: list[int] = field(default_factory=lambda: [0] * _RATE_BINS)
+    unbiased_from: Counter[str] = field(default_factory=Counter)
+    counts: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """Prompts by how many passes they have of how many outcomes: what the prior of pass rates is fitted to."""
 
     def add(self, group: Group, stats: PromptStats) -> None:
         self.end_reasons[stats.end_reason] += 1
@@ -138,7 +144,14 @@ class Statistics:
                 self.having_rates[name] += 1
         for bins, rate in ((self.rates, rates["unbiased"]), (self.first_rates, rates["pass_rate_first_step"])):
             if rate is not None:
-                bins[min(int(rate * _RATE_BINS), _RATE_BINS - 1)] += 1
+                bins[_bin(rate)] += 1
+        difficulty = stats.difficulty
+        self.counts[difficulty.passed, difficulty.drawn] += 1
+        if difficulty.rate is not None and difficulty.source is not None:
+            self.unbiased_rates[_bin(difficulty.rate)] += 1
+            self.unbiased_from[difficulty.source] += 1
+            self.rate_sums["pass_rate_unbiased"] += difficulty.rate
+            self.having_rates["pass_rate_unbiased"] += 1
         k = 1
         while k <= len(unbiased):
             self.at_k[k] += 1
@@ -157,8 +170,8 @@ class Statistics:
             self.at_k_sum[k] += total
         for name, rates in later.rate_sums.items():
             self.rate_sums[name] += rates
-        self.rates = [mine + theirs for mine, theirs in zip(self.rates, later.rates, strict=True)]
-        self.first_rates = [mine + theirs for mine, theirs in zip(self.first_rates, later.first_rates, strict=True)]
+        for name in ("rates", "first_rates", "unbiased_rates"):
+            setattr(self, name, [a + b for a, b in zip(getattr(self, name), getattr(later, name), strict=True)])
         self.saved += later.saved
 
     def summary(self) -> dict[str, Any]:
@@ -208,6 +221,7 @@ class Statistics:
                 },
                 "pass_at_k_from": "first step" if self.early_stop else "all attempts",
             },
+            "difficulty": self._difficulty(),
             "early_stop": {
                 "attempts_saved": self.saved,
                 "completion_tokens_saved_about": round(self.saved * mean_tokens),
@@ -221,6 +235,30 @@ class Statistics:
                 "to_go_about": self._to_go(self.tokens.total()),
             },
             "cost": self._cost() if any(self.prices) else None,
+        }
+
+    @cached_property
+    def prior(self) -> Prior:
+        """Of the prompts' pass rates, once all are in."""
+        return fit_prior(self.counts)
+
+    def _difficulty(self) -> dict[str, Any]:
+        prior, shrunk = self.prior, [0] * _RATE_BINS
+        for (passed, drawn), count in self.counts.items():
+            if drawn:
+                shrunk[_bin(prior.estimate(passed, drawn).mean)] += count
+        return {
+            "unbiased_mean": self._mean("pass_rate_unbiased"),
+            "unbiased_histogram": self.unbiased_rates,
+            "unbiased_from": dict(self.unbiased_from),
+            "prior": {
+                "alpha": round(prior.alpha, 4),
+                "beta": round(prior.beta, 4),
+                "prompts": prior.prompts,
+                "fitted": prior.fitted,
+            },
+            "shrunk_histogram": shrunk,
+            "interval": LEVEL,
         }
 
     def _mean(self, name: str) -> float | None:
@@ -237,6 +275,10 @@ class Statistics:
         unfinished = self.end_reasons["unfinished"]
         finished = self.groups["total"] - unfinished
         return round(spent / finished * unfinished, 6) if finished else 0
+
+
+def _bin(rate: float) -> int:
+    return min(int(rate * _RATE_BINS), _RATE_BINS - 1)
 
 
 def _share(part: float, whole: float) -> float | None:

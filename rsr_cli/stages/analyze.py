@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from array import array
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from rsr_cli import __version__, fingerprints
+from rsr_cli.analysis.difficulty import Prior, Stop
 from rsr_cli.analysis.prompts import PromptStats, prompt_stats
 from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
@@ -17,6 +19,7 @@ from rsr_cli.scoring.judge_costs import judge_prices
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
+from rsr_cli.store.locations import Location
 from rsr_cli.store.ownership import keep_if_foreign
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Group
@@ -39,6 +42,7 @@ def analyze(session: Session) -> StageResult:
     stats_path, prompts_path, report_path = paths
     statistics = _statistics(plan)
     examples: list[Example] = []
+    counts = array("i")
     rows = sum(shards.row_count(work_dir.rollout(shard)) for shard in numbers)
     with (
         session.running("analyze", mark) as result,
@@ -50,9 +54,11 @@ def analyze(session: Session) -> StageResult:
                 statistics.merge(found.statistics)
                 for row in found.prompts:
                     writer.write(row)
+                counts.extend(found.counts)
                 for example in found.examples:
                     _keep_example(examples, example)
                 task.advance(len(found.prompts))
+        _add_posterior(prompts_path, counts, statistics.prior)
         summary = {"rsr_version": __version__, "work_dir": work_dir.root.name, **statistics.summary()}
         _add_judges(summary, plan, work_dir)
         summary["scores"] |= dict(zip(("pass_threshold", "fail_threshold"), plan.thresholds, strict=True))
@@ -86,20 +92,44 @@ class Found:
 
     statistics: Statistics
     prompts: list[dict[str, Any]]
+    counts: array[int]
+    """Of each prompt the passes and the outcomes that its posterior follows from."""
     examples: list[Example]
 
 
 def analyze_shard(work_dir: WorkDir, plan: Plan, shard: int) -> Found:
     """Depends on the files of the work dir alone, so that any process may do it."""
-    most = plan.config.sampling.max_rollouts
-    found = Found(_statistics(plan), [], [])
+    stop = _stop(plan)
+    found = Found(_statistics(plan), [], array("i"), [])
     for group in read_groups(work_dir, shard):
-        stats = prompt_stats(group, plan.passes, plan.fails, _end_reason(group, plan), most)
+        stats = prompt_stats(group, plan.passes, plan.fails, _end_reason(group, plan), stop)
         found.statistics.add(group, stats)
         found.prompts.append(stats.row())
+        found.counts.extend((stats.difficulty.passed, stats.difficulty.drawn))
         if stats.n_scored:
             _keep_example(found.examples, Example(_kind(stats), group))
     return found
+
+
+def _add_posterior(path: Location, counts: array[int], prior: Prior) -> None:
+    """Give each prompt the estimate that its own outcomes and the prior make, which only all prompts tell."""
+    names = ("pass_rate_mean", "pass_rate_low", "pass_rate_high")
+    own = zip(counts[::2], counts[1::2], strict=True)
+    with shards.writing_shard(path, shards.PROMPTS) as writer:
+        for row, (passed, drawn) in zip(shards.read_rows(path, shards.PROMPTS), own, strict=True):
+            estimate = prior.estimate(passed, drawn) if drawn else (None, None, None)
+            writer.write(row | dict(zip(names, estimate, strict=True)))
+
+
+def _stop(plan: Plan) -> Stop:
+    """When groups end, for the estimates of difficulty."""
+    rules, sampling = plan.rules, plan.config.sampling
+    return Stop(
+        rules.satisfied,
+        rules.max_rollouts,
+        whole_steps=rules.whole_steps,
+        by_more=sampling.allocation in ("prop2diff", "adaptive"),
+    )
 
 
 def _end_reason(group: Group, plan: Plan) -> str:

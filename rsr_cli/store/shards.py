@@ -71,6 +71,11 @@ PROMPTS = pa.schema(
         ("end_reason", pa.string()),
         ("pass_rate_valid", pa.float64()),
         ("pass_rate_first_step_valid", pa.float64()),
+        ("pass_rate_unbiased", pa.float64()),
+        ("pass_rate_unbiased_from", pa.string()),
+        ("pass_rate_mean", pa.float64()),
+        ("pass_rate_low", pa.float64()),
+        ("pass_rate_high", pa.float64()),
     ]
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rsr_cli.analysis.difficulty import Stop
 from rsr_cli.analysis.prompts import prompt_stats
 from rsr_cli.analysis.report import Example, render_report
 from rsr_cli.analysis.stats import Statistics
@@ -29,7 +30,9 @@ HOSTILE = (
 def test_the_page_shows_figures_and_runs_nothing(tmp_path: Path) -> None:
     made = group((1.0, HOSTILE), 0.0, None, "truncated", reasoning=HOSTILE)
     found = Statistics(8, True, (1.0, 2.0))
-    found.add(made, prompt_stats(made, lambda score: score >= 1, lambda score: score <= 0, "max_rollouts", 8))
+    found.add(
+        made, prompt_stats(made, lambda score: score >= 1, lambda score: score <= 0, "max_rollouts", Stop(None, 8))
+    )
     summary = {"rsr_version": "0", "work_dir": "a <b>work</b> dir", "judge": None, **found.summary()}
     summary["scores"] |= {"pass_threshold": 1.0, "fail_threshold": 0.0}
     page = tmp_path / "report.html"
@@ -50,7 +53,9 @@ def test_the_page_shows_figures_and_runs_nothing(tmp_path: Path) -> None:
 def test_a_rollout_is_coloured_by_the_thresholds() -> None:
     made = group(0.9, 0.5, 0.2, None)
     found = Statistics(8, False, (0.0, 0.0))
-    found.add(made, prompt_stats(made, lambda score: score >= 0.8, lambda score: score <= 0.3, "max_rollouts", 8))
+    found.add(
+        made, prompt_stats(made, lambda score: score >= 0.8, lambda score: score <= 0.3, "max_rollouts", Stop(None, 8))
+    )
     summary = {"rsr_version": "0", "work_dir": "w", "judge": None, **found.summary()}
     summary["scores"] |= {"pass_threshold": 0.8, "fail_threshold": 0.3}
     page = render_report(summary, [Example("sometimes passes", made)])

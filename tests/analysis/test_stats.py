@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsr_cli.analysis.difficulty import Stop
 from rsr_cli.analysis.prompts import PromptStats, pass_at_k, prompt_stats
 from rsr_cli.analysis.stats import Distribution, Statistics
 from rsr_cli.types import Group
@@ -18,7 +19,7 @@ from tests.groups import group
 
 
 def stats_of(made: Group, end_reason: str = "max_rollouts") -> PromptStats:
-    return prompt_stats(made, lambda score: score >= 1.0, lambda score: score <= 0.0, end_reason, 8)
+    return prompt_stats(made, lambda score: score >= 1.0, lambda score: score <= 0.0, end_reason, Stop(None, 8))
 
 
 def summary(*groups: Group, end_reason: str = "max_rollouts", early_stop: bool = False) -> dict[str, object]:
@@ -34,6 +35,7 @@ def test_unknown_scores_are_in_no_rate() -> None:
         "id": "p", "n_valid": 4, "n_scored": 3, "n_pass": 1, "n_fail": 1, "n_truncated": 1, "n_error": 1,
         "n_attempts": 6, "end_reason": "max_rollouts", "pass_rate": 1 / 4, "pass_rate_first_step": 1 / 4,
         "pass_rate_valid": 1 / 3, "pass_rate_first_step_valid": 1 / 3,
+        "pass_rate_unbiased": 1 / 4, "pass_rate_unbiased_from": "first_step",
     }  # fmt: skip
     assert stats_of(group(None, "error")).pass_rate is None
 

@@ -52,6 +52,23 @@ def test_a_greedy_evaluation_counts_cut_answers_as_wrong(tmp_path: Path, rsr: Rs
     ]  # fmt: skip
 
 
+def test_each_prompt_has_a_rate_that_early_stop_does_not_bias(
+    tmp_path: Path, rsr: Rsr, model_server: ModelServer
+) -> None:
+    stats, _ = analyzed(rsr, tmp_path, model_server)
+    difficulty = stats["difficulty"]
+    prompts = rows_of_prompts(tmp_path / "w")
+    assert difficulty["unbiased_from"] == {"orders": 30} and difficulty["prior"]["fitted"]
+    assert sum(difficulty["unbiased_histogram"]) == sum(difficulty["shrunk_histogram"]) == 30
+    assert difficulty["unbiased_mean"] == pytest.approx(
+        sum(row["pass_rate_unbiased"] for row in prompts) / 30, abs=1e-6
+    )
+    assert all(row["pass_rate_low"] < row["pass_rate_mean"] < row["pass_rate_high"] for row in prompts)
+    cut, right = prompts[0], prompts[1]
+    assert (cut["pass_rate_unbiased"], right["pass_rate_unbiased"]) == (0.0, 1.0)
+    assert 0 < cut["pass_rate_mean"] < 0.3 and 0.6 < right["pass_rate_mean"] < 1
+
+
 def test_best_of_n_is_analysed_by_all_that_it_draws(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
     stats, told = analyzed(rsr, tmp_path, model_server, formatter=[{"type": "best_of_n"}])
     assert stats["pass_rate"]["mean_from"] == "all attempts" == stats["pass_rate"]["pass_at_k_from"]

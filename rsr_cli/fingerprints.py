@@ -86,7 +86,8 @@ def of_summary(plan: Plan, work_dir: WorkDir, numbers: list[int]) -> str:
     judges = {name: asdict(item) for name, item in read_ledger(work_dir.cache()).items()}
     prices = [plan.config.sampler.price, *(judge.price for judge in plan.verifier.llm_judges())]
     settings = [plan.config.sampling.model_dump(), [price.model_dump() for price in prices], judges]
-    return digest([__version__, [_inputs(work_dir, number) for number in numbers], settings, _choice(plan)])
+    rows = [shards.digest(work_dir.train / name / work_dir.data(n).name) for name in plan.formatters for n in numbers]
+    return digest([__version__, [_inputs(work_dir, number) for number in numbers], settings, _choice(plan), rows])
 
 
 def identity(settings: SamplerSettings, *, by_value: bool = False) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from rsr_cli.types import Group
 
 _PERCENTILES = (5, 25, 50, 75, 95, 99)
 _RATE_BINS = 10
+_SHOWN = 40
+"""Prompts with their intervals, for a chart."""
 _RATES = ("pass_rate", "pass_rate_valid", "pass_rate_first_step", "pass_rate_first_step_valid")
 _KINDS = ("prompt", "completion")
 _NUMBER = re.compile(r"\d+")
@@ -250,7 +252,7 @@ class Statistics:
         return {
             "unbiased_mean": self._mean("pass_rate_unbiased"),
             "unbiased_histogram": self.unbiased_rates,
-            "unbiased_from": dict(self.unbiased_from),
+            "unbiased_from": {name: self.unbiased_from[name] for name in ("orders", "first_step")},
             "prior": {
                 "alpha": round(prior.alpha, 4),
                 "beta": round(prior.beta, 4),
@@ -258,6 +260,7 @@ class Statistics:
                 "fitted": prior.fitted,
             },
             "shrunk_histogram": shrunk,
+            "shown": _shown(prior, self.counts),
             "interval": LEVEL,
         }
 
@@ -275,6 +278,19 @@ class Statistics:
         unfinished = self.end_reasons["unfinished"]
         finished = self.groups["total"] - unfinished
         return round(spent / finished * unfinished, 6) if finished else 0
+
+
+def _shown(prior: Prior, counts: Counter[tuple[int, int]]) -> list[dict[str, Any]]:
+    """Some prompts at equal distances in the order of their estimates, to be drawn with their intervals."""
+    known = sorted((prior.estimate(*key), key, count) for key, count in counts.items() if key[1])
+    total, seen = sum(count for _, _, count in known), 0
+    shown: list[dict[str, Any]] = []
+    number = min(total, _SHOWN)
+    for estimate, (passed, drawn), count in known:
+        seen += count
+        while len(shown) < number and seen * number > total * len(shown):
+            shown.append({"passed": passed, "drawn": drawn} | {k: round(v, 4) for k, v in estimate._asdict().items()})
+    return shown
 
 
 def _bin(rate: float) -> int:

@@ -58,7 +58,7 @@ def test_each_prompt_has_a_rate_that_early_stop_does_not_bias(
     stats, _ = analyzed(rsr, tmp_path, model_server)
     difficulty = stats["difficulty"]
     prompts = rows_of_prompts(tmp_path / "w")
-    assert difficulty["unbiased_from"] == {"orders": 30} and difficulty["prior"]["fitted"]
+    assert difficulty["unbiased_from"] == {"orders": 30, "first_step": 0} and difficulty["prior"]["fitted"]
     assert sum(difficulty["unbiased_histogram"]) == sum(difficulty["shrunk_histogram"]) == 30
     assert difficulty["unbiased_mean"] == pytest.approx(
         sum(row["pass_rate_unbiased"] for row in prompts) / 30, abs=1e-6

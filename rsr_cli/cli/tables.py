@@ -33,7 +33,7 @@ def print_results(
     for item in results:
         status = "up to date" if item.skipped else "waits" if item.postponed else "done"
         table.add_row(item.stage, status, told_counts(item.stage, item.counts))
-    _print_table(console, table)
+    print_table(console, table)
     for item in results:
         for note in item.notes:
             console.print(escape(printable(note)), soft_wrap=True)
@@ -55,7 +55,7 @@ def print_plan(loaded: LoadedConfig, spend: dict[str, Any], *, as_json: bool) ->
     table = stage_table("the most that this run can take", "")
     for name, value in spend.items():
         table.add_row(name.replace("_", " "), f"{value:,}")
-    _print_table(console, table)
+    print_table(console, table)
 
 
 def print_probe(report: Probe, *, as_json: bool) -> None:
@@ -76,7 +76,7 @@ def print_probe(report: Probe, *, as_json: bool) -> None:
     rate = f"{spent.attempts / spent.seconds:,.1f} attempts/s · {spent.completion_tokens / spent.seconds:,.0f} tokens/s"
     cost = f" · cost {significant(spent.cost)}" if spent.cost else ""
     table.add_row("", "", f"{duration(spent.seconds)} · {rate}{cost} · nothing of it is kept")
-    _print_table(console, table)
+    print_table(console, table)
     for item in report.findings:
         if item.change:
             console.print(f"{item.name}: {escape(printable(item.change))}", soft_wrap=True)
@@ -140,7 +140,7 @@ def _written(work_dir: WorkDir, results: list[StageResult]) -> list[str]:
     return paths
 
 
-def _print_table(console: Console, table: Table) -> None:
+def print_table(console: Console, table: Table) -> None:
     for line in lines_of(console, table):
         print(line)
 

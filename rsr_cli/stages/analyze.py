@@ -16,8 +16,8 @@ from rsr_cli.scoring.judge_costs import judge_prices
 from rsr_cli.stages.run_facts import run_facts
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.shard_figures import Figures, analyze_shard
+from rsr_cli.storage.interface import Storage
 from rsr_cli.store import shards
-from rsr_cli.store.locations import Location
 from rsr_cli.store.ownership import keep_if_foreign
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.verifiers.judging.calls import money
@@ -79,7 +79,7 @@ def _add_judges(summary: dict[str, Any], plan: Plan, work_dir: WorkDir) -> None:
         summary["cost"] = cost | {"judge": summary["judge"]["cost"], "total": total}
 
 
-def _add_posterior(path: Location, counts: array[int], prior: Prior) -> None:
+def _add_posterior(path: Storage, counts: array[int], prior: Prior) -> None:
     """Give each prompt the estimate that its own outcomes and the prior make, which only all prompts tell."""
     names = ("pass_rate_mean", "pass_rate_low", "pass_rate_high")
     own = zip(counts[::2], counts[1::2], strict=True)

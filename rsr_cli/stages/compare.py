@@ -10,10 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from rsr_cli.analysis.pairing import RIGHT, paired
-from rsr_cli.config.load import changed_keys, without_secrets
+from rsr_cli.config.load import changed_keys
 from rsr_cli.config.scalars import load_yaml, resolve_plain
 from rsr_cli.errors import InputError, WorkDirError
 from rsr_cli.reply import final_reply
+from rsr_cli.secrecy import without_secrets
 from rsr_cli.store import shards
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir

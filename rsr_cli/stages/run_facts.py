@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from rsr_cli.config.load import is_secret, without_secrets
 from rsr_cli.config.settings import Component
+from rsr_cli.secrecy import without_secrets
 from rsr_cli.stages.session import Session
 from rsr_cli.store.state import now
 
@@ -20,7 +20,7 @@ def run_facts(session: Session) -> dict[str, Any]:
         "created": state.created,
         "analyzed": now(),
         "again": f"rsr run {root}/config.yaml -w NEW_DIR",
-        "input": [item.path for item in config.data.input_path],
+        "input": without_secrets([item.path for item in config.data.input_path]),
         "samplers": [
             {
                 "type": backend.type,
@@ -49,6 +49,5 @@ def run_facts(session: Session) -> dict[str, Any]:
     }
 
 
-def _component(item: Component) -> dict[str, Any]:
-    options = {name: value for name, value in item.options.items() if not is_secret(name)}
-    return {"type": item.type, **without_secrets(options)}
+def _component(item: Component) -> Any:
+    return without_secrets({"type": item.type, **item.options})

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from rsr_cli import __version__
-from rsr_cli.cli import compare, init, look, probe, stages, status, tiny
+from rsr_cli.cli import compare, init, look, probe, stages, status, tiny, view
 from rsr_cli.config.locate import is_utf8
 from rsr_cli.streams import OutputLost, guard_streams
 
@@ -35,7 +35,7 @@ def _options(
     pass
 
 
-for _module in (stages, probe, status, compare, look, init, tiny):
+for _module in (stages, probe, status, compare, look, init, tiny, view):
     _module.add_commands(app)
 
 

@@ -66,6 +66,16 @@ def read_groups(work_dir: WorkDir, shard: int, mark: str | None = None) -> Itera
     rollouts.close()
 
 
+def group_of(data: Row, rollouts: Sequence[Row], scores: Sequence[Row], *, trusted: bool) -> Group:
+    """Return the group of a row of `DATA` and its rows of `ROLLOUT` and `SCORE`; `trusted` as in `ByPrompt`."""
+    group = Group(
+        Prompt(data[0], json.loads(data[1]), json.loads(data[2])), {row[1]: _attempt(row) for row in rollouts}
+    )
+    rows = [(*row[:RESPONSE_DIGEST], UNSTAMPED, None) for row in scores] if trusted else list(scores)
+    group.verdicts = _verdicts(rows, group)
+    return group
+
+
 def read_rescored(work_dir: WorkDir, shard: int, mark: str) -> Iterator[tuple[Group, dict[int, Verdict]]]:
     """The groups of a shard with their verdicts of `mark`, and beside each what its score shard said of the same texts,
     of whatever mark."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rsr_cli.errors import WorkDirError
@@ -179,6 +180,25 @@ def read_tuples(path: Storage, schema: pa.Schema) -> Iterator[tuple[Any, ...]]:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=[n for n in schema.names if n in there]):
             # A column that came with a later version is null in older shards.
             yield from zip(*(batch[n].to_pylist() if n in there else repeat(None) for n in schema.names), strict=False)
+
+
+def rows_of(path: Storage, schema: pa.Schema, prompt_id: str) -> list[tuple[Any, ...]]:
+    """The rows of one prompt, each in the order of `schema`. Other columns than the id are read only of the row groups
+    that hold it."""
+    if not path.exists():
+        return []
+    rows: list[tuple[Any, ...]] = []
+    with _reading(path) as file:
+        there = set(file.schema_arrow.names)
+        for place in range(file.num_row_groups):
+            mask = pc.equal(file.read_row_group(place, columns=["id"])["id"], prompt_id)
+            if pc.any(mask).as_py():
+                table = file.read_row_group(place, columns=[n for n in schema.names if n in there]).filter(mask)
+                columns = [table[n].to_pylist() if n in there else repeat(None) for n in schema.names]
+                rows += zip(*columns, strict=False)
+            elif rows:
+                break  # rows of a prompt stand together
+    return rows
 
 
 def read_batches(path: Storage, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rsr_cli.errors import InputError, RsrError
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store.live import read_live
 from rsr_cli.store.state import STAGES, State
 from rsr_cli.store.work_dir import WorkDir
@@ -61,7 +61,7 @@ def _listed(work_dir: WorkDir) -> Listed:
     path = str(work_dir.root)
     try:
         state = work_dir.load_state()
-        is_written = work_dir.has_writer()
+        is_written = work_dir.root.is_locked()
     except (RsrError, OSError) as error:
         return Listed(path, problem=str(error))
     begun = [name for name in STAGES if state.stages[name].started]

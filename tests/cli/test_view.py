@@ -51,7 +51,8 @@ def work_dir(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, rsr: Rsr,
         config = write_config(
             tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(12)), model_server.base_url,
             shard={"size": 5},
-            sampling={"max_rollouts": 3, "step_size": 3, "max_steps": 1, "early_stop": False}, formatter=[{"type": "sft"}],
+            sampling={"max_rollouts": 3, "step_size": 3, "max_steps": 1, "early_stop": False},
+            formatter=[{"type": "sft"}],
         )  # fmt: skip
         outcome = rsr("run", config, "-w", made)
         assert outcome.exit_code == 0, outcome.stderr

@@ -56,7 +56,7 @@ class Search:
     def about(self) -> dict[str, Any]:
         """What the work dir is, and a version that changes whenever something in it does."""
         state, numbers = self._work_dir.load_state(), self._work_dir.shards()
-        live = read_live(self._work_dir) if self._work_dir.has_writer() else None
+        live = read_live(self._work_dir) if self._work_dir.root.is_locked() else None
         prompts = state.stages["prepare"].counts.get("prompts")
         return {
             "name": self._work_dir.root.name,

@@ -48,10 +48,26 @@ def final_reply(response: str) -> str | None:
 def split_thinking(response: str) -> tuple[str, str | None]:
     """The thinking, without its tags, and the reply as `final_reply` has it."""
     reply = final_reply(response)
+    if "<|channel|>" in response:
+        return _other_channels(response), reply
+    if bare := _BARE_ANALYSIS.match(response):
+        thinking, final, _ = response[bare.end() :].rpartition("assistantfinal")
+        return (thinking if final else response[bare.end() :]).strip(), reply
     thinking = response if reply is None else response.strip().removesuffix(reply)
-    for mark in (_CHANNEL, _CHANNEL_END, _OPEN, _CLOSE):
+    for mark in (_OPEN, _CLOSE):
         thinking = mark.sub("", thinking)
     return thinking.strip(), reply
+
+
+def _other_channels(response: str) -> str:
+    """The messages of a response in the harmony format that are not on the channel `final`."""
+    found = []
+    for channel in _CHANNEL.finditer(response):
+        end = _CHANNEL_END.search(response, channel.end())
+        text = response[channel.end() : end.start() if end else len(response)].strip()
+        if channel[1] != "final" and text:
+            found.append(text)
+    return "\n\n".join(found)
 
 
 def _final_channel(response: str) -> str | None:

@@ -1,28 +1,37 @@
-"""What the formatters share: thresholds, the texts that pass or fail, and messages as trainers read them."""
+"""What the formatters share: their options, the texts that pass or fail, and messages as trainers read them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, PrivateAttr, model_validator
 
 from rsr_cli.errors import InputError
-from rsr_cli.formatters.messages import Kind, Seen, as_written, common_calls, message_type
+from rsr_cli.formatters import layouts
+from rsr_cli.formatters.choosing import Candidate, preferred, several_pairs, widest_pair
+from rsr_cli.formatters.messages import MOST_KEYS, Kind, Seen, as_written, common_calls, message_type
 from rsr_cli.plugins.contracts import Formatter
-from rsr_cli.reply import final_reply, split_thinking
+from rsr_cli.reply import split_thinking
 from rsr_cli.types import Group, Message, Rollout
-
-ORIGIN = [("id", pa.string()), ("attempt", pa.int32()), ("score", pa.float64())]
 
 UNWRITABLE_HINT = (
     "leave such rows out by the transform, or write them with the formatter rollouts, which keeps messages as they "
     "were sent, or with one of your own; formatter: [] writes nothing"
 )
 
-Candidate = tuple[Rollout, float]
+
+class Quota(BaseModel):
+    """How many rows of each kind there are to be, by a field of the metadata."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    field: str
+    """The field of the metadata; its value is in a column of this name too."""
+    rows: dict[str, NonNegativeInt]
+    """The most rows with each value; there are none with any other."""
 
 
 class ScoredFormatter(BaseModel, Formatter):
@@ -34,13 +43,55 @@ class ScoredFormatter(BaseModel, Formatter):
     """A score of at least this is a pass."""
     fail_threshold: float = 0.0
     """A score of at most this is a fail; between the two it is neither."""
+    layout: str = "trl"
+    """The trainer that is to read the rows."""
     reasoning: Literal["inline", "field", "drop"] = "inline"
     """The thinking, wherever it came: before the reply in think tags, in `reasoning_content`, or left out."""
+    per_prompt: PositiveInt = 1
+    """The most rows of a prompt."""
+    pass_rate: tuple[float, float] | None = None
+    """The lowest and the highest pass rate of a prompt that has rows. With it no prompt stops early, since a rate that
+    early stop has decided is no measure."""
+    prefer: Literal["first", "shortest", "longest", "random"] = "first"
+    """Which comes first of responses with the same score."""
+    max_rows: PositiveInt | None = None
+    """The most rows of all prompts together, those of few prompts never before those of many."""
+    quota: Quota | None = None
+    """The most rows by a field of the metadata."""
+    columns: tuple[str, ...] = ()
+    """Fields of the metadata that rows carry: texts as they are, anything else as JSON text."""
+
+    _fields: dict[str, Kind] = PrivateAttr(default_factory=dict)
+    _has_tools: bool = PrivateAttr(False)
+    _tools: list[Any] | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if why := layouts.unknown_layout(self.job, self.layout):
+            raise ValueError(f"layout: {why}")
+        if self.reasoning == "field" and self.layout in layouts.NO_REASONING_FIELD:
+            raise ValueError(f"reasoning: {self.layout} drops reasoning_content; inline is what it reads")
+        if self.pass_rate is not None and not 0 <= self.pass_rate[0] <= self.pass_rate[1] <= 1:
+            raise ValueError("pass_rate: the lowest and the highest, from 0 to 1")
+        return self
+
+    def model_post_init(self, context: Any) -> None:
+        self._fields = self._keys(Seen())
+
+    @property
+    def job(self) -> layouts.Job:
+        """What its rows train."""
+        return "sft"
+
+    @property
+    def takes_all(self) -> bool:
+        """It needs to see all rollouts of a prompt, so that none stops early."""
+        return self.pass_rate is not None
 
     @property
     def makes_pairs(self) -> bool:
         """Its rows hold two responses of a prompt."""
-        return False
+        return self.job in ("pairs", "reward")
 
     def out_of_reach(self, lowest: float, highest: float) -> str | None:
         """Why scores from `lowest` to `highest` can never give it what it asks for."""
@@ -48,26 +99,33 @@ class ScoredFormatter(BaseModel, Formatter):
             return None
         return f"pass_threshold {self.pass_threshold:g} is above every score: they go from {lowest:g} to {highest:g}"
 
-    _fields: dict[str, Kind] = PrivateAttr(default_factory=dict)
-    _has_tools: bool = PrivateAttr(False)
-    _tools: list[Any] | None = PrivateAttr(None)
-
-    def model_post_init(self, context: Any) -> None:
-        self._fields = self._columns(Seen())
-
     def refusal(self, seen: Seen) -> str | None:
         """Why rows of these prompts can't be written, None where they can."""
-        return seen.parts or seen.prefill
+        lost = [name for name in self._carried if name not in seen.metadata]
+        if lost and 0 < len(seen.metadata) < MOST_KEYS:
+            return f"no prompt has metadata.{lost[0]}"
+        if twice := [name for name in self._carried if name in self._row_schema.names]:
+            return f"metadata.{twice[0]} has the name of a column that rows have anyway"
+        return self._no_place(seen)
+
+    def _no_place(self, seen: Seen) -> str | None:
+        names = layouts.no_place(self.job, self.layout)
+        if seen.answers_call and "tools" in names:
+            return f"some answers are tool_calls, and the layout {self.layout} has no place for them"
+        for name in ("parts", "prefill", *names):
+            if why := seen.odd.get(name):
+                return f"{why}, and the layout {self.layout} has no place for it" if name in names else why
+        return None
 
     def fitted(self, seen: Seen, tools: list[Any] | None) -> Self:
         """This formatter with a place for all that the messages of a run hold. `tools` are those of prompts that have
         none of their own."""
         made = self.model_copy()
-        made._fields = self._columns(seen)
+        made._fields = self._keys(seen)
         made._has_tools, made._tools = seen.tools or bool(tools), tools
         return made
 
-    def _columns(self, seen: Seen) -> dict[str, Kind]:
+    def _keys(self, seen: Seen) -> dict[str, Kind]:
         """The keys of messages beside role and content, with those that answers add."""
         found = Seen(dict(seen.fields))
         if self.reasoning == "field":
@@ -76,8 +134,35 @@ class ScoredFormatter(BaseModel, Formatter):
             found.add_field("tool_calls", "calls")
         return found.fields
 
+    def is_satisfied(self, group: Group) -> bool:
+        return not self.takes_all and self.has_enough(group)
+
+    def has_enough(self, group: Group) -> bool:
+        """The group gives all the rows that one prompt may have."""
+        raise NotImplementedError
+
+    def format(self, group: Group) -> list[dict[str, Any]]:
+        return self.rows(group) if self._in_band(group) else []
+
+    def rows(self, group: Group) -> list[dict[str, Any]]:
+        """The training rows of a group that is in the band."""
+        raise NotImplementedError
+
+    def rate(self, group: Group) -> float | None:
+        """The share of passes among the known scores and the truncated attempts, None where none is known."""
+        scores = [score for _, score in group.scored()]
+        truncated = sum(attempt.truncated for attempt in group.attempts.values())
+        passes = sum(score >= self.pass_threshold for score in scores)
+        return passes / (len(scores) + truncated) if scores else None
+
+    def _in_band(self, group: Group) -> bool:
+        if self.pass_rate is None:
+            return True
+        rate = self.rate(group)
+        return rate is not None and self.pass_rate[0] <= rate <= self.pass_rate[1]
+
     def passed(self, group: Group) -> list[Candidate]:
-        """The passing rollouts that are written differently, best first, earlier first among equals."""
+        """The passing rollouts that are written differently, best first, the preferred one first among equals."""
         return self._distinct(item for item in self.by_score(group, best_first=True) if item[1] >= self.pass_threshold)
 
     def failed(self, group: Group) -> list[Candidate]:
@@ -85,25 +170,37 @@ class ScoredFormatter(BaseModel, Formatter):
         return self._distinct(item for item in self.by_score(group, best_first=False) if item[1] <= self.fail_threshold)
 
     def by_score(self, group: Group, *, best_first: bool) -> list[Candidate]:
-        """All whose score is known, earlier first among equals."""
+        """All whose score is known and that say something after their thinking."""
         scored = group.scored(with_reference=self.compares)
-        if self.reasoning != "inline":
-            # A response that is all thinking has no reply to write.
-            scored = [item for item in scored if item[0].attempt.tool_calls or final_reply(item[0].response)]
-        return sorted(scored, key=lambda item: -item[1] if best_first else item[1])
+        scored = [item for item in scored if item[0].attempt.tool_calls or split_thinking(item[0].response)[1]]
+        if not best_first:
+            return sorted(scored, key=lambda item: item[1])
+        first = preferred(self.prefer, lambda rollout: len(self._written(rollout)))
+        return sorted(scored, key=lambda item: (-item[1], first(item[0])))
+
+    def pairs(
+        self, better: list[Candidate], worse: list[Candidate], *, min_margin: float, match_length: bool
+    ) -> list[tuple[Candidate, Candidate]]:
+        """The pairs that become rows."""
+        texts = {id(item): self._written(item[0]) for item in (*better, *worse)}
+        if self.per_prompt > 1 or match_length:
+            return several_pairs(
+                better, worse, texts, count=self.per_prompt, min_margin=min_margin, match_length=match_length
+            )
+        pair = widest_pair(better, worse, texts)
+        return [pair] if pair is not None and pair[0][1] - pair[1][1] >= min_margin else []
 
     def assistant(self, rollout: Rollout) -> Message:
+        """The answer as the last message. Thinking has one form, however the model or its server wrote it."""
         attempt = rollout.attempt
-        thinking = attempt.reasoning
-        if self.reasoning == "inline":
-            # Thinking that stands in the response already stays as the model wrote it.
-            text = f"<think>\n{thinking.strip()}\n</think>\n\n{rollout.response}" if thinking else rollout.response
-            message: Message = {"role": "assistant", "content": text}
-        else:
-            inside, reply = split_thinking(rollout.response)
-            message = {"role": "assistant", "content": reply or ""}
-            if self.reasoning == "field":
-                message["reasoning_content"] = thinking or inside
+        inside, reply = split_thinking(rollout.response)
+        field = (attempt.reasoning or "").strip()
+        thinking = field if inside in field else "\n\n".join(filter(None, (field, inside)))
+        message: Message = {"role": "assistant", "content": reply or ""}
+        if self.reasoning == "inline" and thinking:
+            message["content"] = f"<think>\n{thinking}\n</think>\n\n{reply or ''}"
+        elif self.reasoning == "field":
+            message["reasoning_content"] = thinking
         if attempt.tool_calls:
             message["content"] = message["content"] or None
             message["tool_calls"] = common_calls(json.loads(attempt.tool_calls))
@@ -111,30 +208,26 @@ class ScoredFormatter(BaseModel, Formatter):
 
     def chat(self, group: Group) -> list[Message]:
         """The prompt's messages, with all their keys; InputError where a row can't hold them."""
-        if why := self.refusal(Seen.of([group.prompt])):
+        if why := self._no_place(Seen.of([group.prompt])):
             raise InputError(f"{why}: this formatter can't write that", UNWRITABLE_HINT)
         return [as_written(message, self._fields) for message in group.prompt.messages]
 
-    def tools(self, group: Group) -> dict[str, Any]:
-        """The column with the prompt's tools, as JSON text; no column where no prompt has any."""
-        if not self._has_tools:
-            return {}
-        tools = (group.prompt.metadata.get("sampling") or {}).get("tools", self._tools)
-        return {"tools": json.dumps(tools, ensure_ascii=False) if tools else None}
+    def laid_out(self, **filling: Any) -> dict[str, Any]:
+        """The columns that the trainer reads."""
+        return layouts.row(self.job, self.layout, layouts.Filling(**filling))
 
-    def widest_pair(self, better: list[Candidate], worse: list[Candidate]) -> tuple[Candidate, Candidate] | None:
-        """The pair that is written differently, with the widest margin; None where no pair has one."""
-        texts = {id(item): self._written(item[0]) for item in (*better, *worse)}
-        # `better` has the best first and `worse` the worst, so the widest pair holds the first of one side: any other
-        # pair is no wider than the two that its members make with the firsts, one of which differs.
-        with_firsts = [(chosen, rejected) for chosen in better[:1] for rejected in worse]
-        with_firsts += [(chosen, rejected) for chosen in better[1:] for rejected in worse[:1]]
-        pairs = [
-            (chosen, rejected)
-            for chosen, rejected in with_firsts
-            if chosen[1] > rejected[1] and texts[id(chosen)] != texts[id(rejected)]
-        ]
-        return max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)
+    def beside(self, group: Group) -> dict[str, Any]:
+        """The columns that every row of a prompt has: its tools as JSON text where any prompt has some, and what is
+        carried from its metadata."""
+        found = {name: layouts.as_text(group.prompt.metadata.get(name)) for name in self._carried}
+        if self._has_tools:
+            tools = (group.prompt.metadata.get("sampling") or {}).get("tools", self._tools)
+            found["tools"] = json.dumps(tools, ensure_ascii=False) if tools else None
+        return found
+
+    @property
+    def _carried(self) -> list[str]:
+        return list(dict.fromkeys([*self.columns, *([self.quota.field] if self.quota else [])]))
 
     def _distinct(self, candidates: Iterable[Candidate]) -> list[Candidate]:
         """The first of those that are written alike."""
@@ -150,48 +243,34 @@ class ScoredFormatter(BaseModel, Formatter):
         texts = [message.get(name) or "" for name in ("content", "reasoning_content")]
         return json.dumps([*(text.strip() for text in texts), [call["function"] for call in calls]])
 
-    def pair_row(self, group: Group, chosen: Candidate, rejected: Candidate) -> dict[str, Any]:
-        """A row of `pair_schema`."""
-        return {
-            "prompt": self.chat(group),
-            "chosen": [self.assistant(chosen[0])],
-            "rejected": [self.assistant(rejected[0])],
-            "id": group.prompt.id,
-            "chosen_attempt": chosen[0].attempt.attempt,
-            "rejected_attempt": rejected[0].attempt.attempt,
-            "chosen_score": chosen[1],
-            "rejected_score": rejected[1],
-            **self.tools(group),
-        }
+    origin: ClassVar[list[tuple[str, pa.DataType]]] = [
+        ("id", pa.string()),
+        ("attempt", pa.int32()),
+        ("score", pa.float64()),
+        ("prompt_tokens", pa.int32()),
+        ("completion_tokens", pa.int32()),
+    ]
+    """Where a row comes from, and how long it is by the backend's count, which includes the thinking."""
 
     @property
-    def message_type(self) -> pa.DataType:
-        return message_type(self._fields)
+    def _row_schema(self) -> pa.Schema:
+        laid_out = layouts.columns(self.job, self.layout, message_type(self._fields))
+        tools = [("tools", pa.string())] if self._has_tools else []
+        return pa.schema([*laid_out, *self.origin, *tools])
 
     @property
-    def pair_schema(self) -> pa.Schema:
-        """What DPO trainers read; attempt -1 is the reference completion."""
-        kind = self.message_type
-        return pa.schema(
-            [
-                ("prompt", kind),
-                ("chosen", kind),
-                ("rejected", kind),
-                ("id", pa.string()),
-                ("chosen_attempt", pa.int32()),
-                ("rejected_attempt", pa.int32()),
-                ("chosen_score", pa.float64()),
-                ("rejected_score", pa.float64()),
-                *self.tools_column,
-            ]
-        )
-
-    @property
-    def tools_column(self) -> list[tuple[str, pa.DataType]]:
-        return [("tools", pa.string())] if self._has_tools else []
+    def schema(self) -> pa.Schema:
+        return pa.schema([*self._row_schema, *((name, pa.string()) for name in self._carried)])
 
 
 def origin(group: Group, candidate: Candidate) -> dict[str, Any]:
     """Where a training row comes from."""
     rollout, score = candidate
-    return {"id": group.prompt.id, "attempt": rollout.attempt.attempt, "score": score}
+    attempt = rollout.attempt
+    return {
+        "id": group.prompt.id,
+        "attempt": attempt.attempt,
+        "score": score,
+        "prompt_tokens": attempt.prompt_tokens,
+        "completion_tokens": attempt.completion_tokens,
+    }

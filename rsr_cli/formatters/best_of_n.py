@@ -6,8 +6,10 @@ from itertools import islice
 from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import NonNegativeFloat
 
+from rsr_cli.formatters.dpo import PAIR_ORIGIN, pair_row
+from rsr_cli.formatters.layouts import Job
 from rsr_cli.formatters.sft import Sft
 from rsr_cli.types import REFERENCE, Group
 
@@ -19,33 +21,34 @@ class BestOfN(Sft):
     """
 
     compares: ClassVar[bool] = True
-    takes_all: ClassVar[bool] = True
-    """No prompt stops early for it."""
 
     output: Literal["best", "pairs"] = "best"
     """`best` writes rows like sft, `pairs` rows like dpo."""
-    min_margin: float = Field(0.0, ge=0)
+    min_margin: NonNegativeFloat = 0.0
     """The least difference between the scores of a pair."""
+    match_length: bool = False
+    """The rejected response is the one that is closest to the chosen one in length."""
 
     @property
-    def schema(self) -> pa.Schema:
-        return super().schema if self.output == "best" else self.pair_schema
+    def job(self) -> Job:
+        return "sft" if self.output == "best" else "pairs"
 
     @property
-    def makes_pairs(self) -> bool:
-        return self.output == "pairs"
+    def takes_all(self) -> bool:
+        return True
+
+    @property
+    def origin(self) -> list[tuple[str, pa.DataType]]:  # type: ignore[override]
+        return super().origin if self.output == "best" else PAIR_ORIGIN
 
     def out_of_reach(self, lowest: float, highest: float) -> str | None:
         return None  # it has no threshold
 
-    def is_satisfied(self, group: Group) -> bool:
-        return False
-
-    def format(self, group: Group) -> list[dict[str, Any]]:
+    def rows(self, group: Group) -> list[dict[str, Any]]:
+        best = self.by_score(group, best_first=True)
         if self.output == "best":
-            drawn = (item for item in self.by_score(group, best_first=True) if item[0].attempt.attempt != REFERENCE)
-            return [self.row(group, item) for item in islice(drawn, 1)]
-        pair = self.widest_pair(self.by_score(group, best_first=True), self.by_score(group, best_first=False))
-        if pair is None or pair[0][1] - pair[1][1] < self.min_margin:
-            return []
-        return [self.pair_row(group, *pair)]
+            drawn = self._distinct(item for item in best if item[0].attempt.attempt != REFERENCE)
+            return [self.row(group, item) for item in islice(drawn, self.per_prompt)]
+        worst = self.by_score(group, best_first=False)
+        pairs = self.pairs(best, worst, min_margin=self.min_margin, match_length=self.match_length)
+        return [pair_row(self, group, *pair) for pair in pairs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ _TYPES: dict[Kind, pa.DataType] = {
     "json": pa.string(),
 }
 _ALWAYS = ("role", "content")
+MOST_KEYS = 200
 _FIRST = ("tool_calls", "tool_call_id", "name", "reasoning_content")
 
 
@@ -42,10 +43,10 @@ class Seen:
 
     fields: dict[str, Kind] = field(default_factory=dict)
     """The keys beside role and content."""
-    parts: str | None = None
-    """Where content is first seen that is not text."""
-    prefill: str | None = None
-    """Which prompt is the first that ends in words of the assistant."""
+    odd: dict[str, str] = field(default_factory=dict)
+    """What not every row has a place for, by its name (see `_odd`), and where it is first seen."""
+    metadata: list[str] = field(default_factory=list)
+    """The keys of metadata, at most `MOST_KEYS` of them."""
     tools: bool = False
     """A prompt has tools of its own."""
     answers_call: bool = False
@@ -53,19 +54,16 @@ class Seen:
 
     @property
     def plain(self) -> bool:
-        return not (self.fields or self.parts)
+        return not (self.fields or "parts" in self.odd)
 
     def add(self, prompt: Prompt) -> None:
-        for place, message in enumerate(prompt.messages):
+        for message in prompt.messages:
             for name, value in message.items():
                 if name not in _ALWAYS and value is not None:
                     self.add_field(name, _kind(name, value))
-            content = message.get("content")
-            other = [part for part in content if part["type"] != "text"] if isinstance(content, list) else []
-            if other and not self.parts:
-                self.parts = f"prompt {prompt.id!r}: messages[{place}] has a part of the type {other[0]['type']!r}"
-        if prompt.messages and prompt.messages[-1].get("role") == "assistant" and not self.prefill:
-            self.prefill = f"prompt {prompt.id!r} ends with a message of the assistant, so that a row would have two"
+        for name, where in _odd(prompt):
+            self.odd.setdefault(name, f"prompt {prompt.id!r}: {where}")
+        self._add_keys(prompt.metadata)
         self.tools = self.tools or bool((prompt.metadata.get("sampling") or {}).get("tools"))
 
     def add_field(self, name: str, kind: Kind) -> None:
@@ -73,11 +71,15 @@ class Seen:
         numbers = {before, kind} == {"int", "float"}
         self.fields[name] = kind if before == kind else "float" if numbers else "json"
 
+    def _add_keys(self, keys: Iterable[str]) -> None:
+        new = [key for key in keys if key not in self.metadata]
+        self.metadata += new[: MOST_KEYS - len(self.metadata)]
+
     def merge(self, other: Seen) -> None:
         for name, kind in other.fields.items():
             self.add_field(name, kind)
-        self.parts = self.parts or other.parts
-        self.prefill = self.prefill or other.prefill
+        self.odd = other.odd | self.odd
+        self._add_keys(other.metadata)
         self.tools = self.tools or other.tools
         self.answers_call = self.answers_call or other.answers_call
 
@@ -94,6 +96,34 @@ class Seen:
         for prompt in prompts:
             made.add(prompt)
         return made
+
+
+def _odd(prompt: Prompt) -> Iterator[tuple[str, str]]:
+    """Yield what not every training row can hold, and where it is."""
+    messages = prompt.messages
+    turns = messages[1:] if messages and messages[0]["role"] == "system" else messages
+    for place, message in enumerate(messages):
+        content = message.get("content")
+        if other := [part for part in content if part["type"] != "text"] if isinstance(content, list) else []:
+            yield "parts", f"messages[{place}] has a part of the type {other[0]['type']!r}"
+        if message["role"] == "developer":
+            yield "developer", f"messages[{place}] has the role 'developer'"
+        if more := [name for name, value in message.items() if name not in _ALWAYS and value is not None]:
+            yield "keys", f"messages[{place}] has {more[0]!r}"
+    if messages and messages[-1]["role"] == "assistant":
+        yield "prefill", "messages ends with a message of the assistant, so that a row would have two"
+    if len(turns) < len(messages):
+        yield "system", "messages[0] is a system message"
+    if len(turns) > 1:
+        yield "several", "messages holds several turns"
+    for place, message in enumerate(turns, len(messages) - len(turns)):
+        if message["role"] != ("user", "assistant")[(place - len(messages) + len(turns)) % 2]:
+            yield "turns", f"messages[{place}] of the role {message['role']!r} is out of turn"
+            break
+    if (prompt.metadata.get("sampling") or {}).get("tools"):
+        yield "tools", "metadata.sampling has tools"
+    if prompt.metadata.get("answer") is None:
+        yield "gold", "metadata has no answer"
 
 
 def message_type(fields: Mapping[str, Kind]) -> pa.DataType:

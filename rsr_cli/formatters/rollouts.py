@@ -36,13 +36,11 @@ class Rollouts(BaseModel, Formatter):
         columns += [("score", pa.float64()), ("status", pa.string())]
         columns += [("tool_calls", pa.string())] if self._answers_call else []
         json_text = {"rsr": "json"}
-        messages = (
-            ("messages", message_type({})) if self._plain else pa.field("messages", pa.string(), metadata=json_text)
-        )
+        prompt = ("prompt", message_type({})) if self._plain else pa.field("prompt", pa.string(), metadata=json_text)
         return pa.schema(
             [
                 ("id", pa.string()),
-                messages,
+                prompt,
                 pa.field("metadata", pa.string(), metadata=json_text),
                 ("rollouts", pa.list_(pa.struct(columns))),
             ]
@@ -55,7 +53,7 @@ class Rollouts(BaseModel, Formatter):
         return [
             {
                 "id": group.prompt.id,
-                "messages": self._messages(group),
+                "prompt": self._messages(group),
                 "metadata": json.dumps(group.prompt.metadata, ensure_ascii=False),
                 "rollouts": [
                     {

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-import pyarrow as pa
-
-from rsr_cli.formatters.base import ORIGIN, Candidate, ScoredFormatter, origin
+from rsr_cli.formatters.base import ScoredFormatter, origin
+from rsr_cli.formatters.choosing import Candidate
 from rsr_cli.types import Group
 
 
 class Sft(ScoredFormatter):
-    layout: Literal["messages", "prompt_completion"] = "messages"
-    """`messages` is trained on whole, `prompt` + `completion` on the completion only (TRL)."""
+    """With `layout: messages`, which is TRL's too, rows are one conversation; with `prompt_completion` they are in two
+    parts, of which TRL trains the second only."""
 
-    @property
-    def schema(self) -> pa.Schema:
-        kind = self.message_type
-        columns = [("messages", kind)] if self.layout == "messages" else [("prompt", kind), ("completion", kind)]
-        return pa.schema([*columns, *ORIGIN, *self.tools_column])
+    def has_enough(self, group: Group) -> bool:
+        return len(self.passed(group)) >= self.per_prompt
 
-    def is_satisfied(self, group: Group) -> bool:
-        return bool(self.passed(group))
-
-    def format(self, group: Group) -> list[dict[str, Any]]:
-        return [self.row(group, candidate) for candidate in self.passed(group)[:1]]
+    def rows(self, group: Group) -> list[dict[str, Any]]:
+        return [self.row(group, candidate) for candidate in self.passed(group)[: self.per_prompt]]
 
     def row(self, group: Group, candidate: Candidate) -> dict[str, Any]:
-        prompt, completion = self.chat(group), [self.assistant(candidate[0])]
-        text = (
-            {"messages": prompt + completion}
-            if self.layout == "messages"
-            else {"prompt": prompt, "completion": completion}
-        )
-        return text | origin(group, candidate) | self.tools(group)
+        laid_out = self.laid_out(prompt=self.chat(group), reply=self.assistant(candidate[0]))
+        return laid_out | origin(group, candidate) | self.beside(group)

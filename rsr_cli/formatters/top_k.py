@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rsr_cli.formatters.sft import Sft
-from rsr_cli.types import Group
 
 
 class TopK(Sft):
     k: int = Field(4, ge=1)
     """The most responses of a prompt, and how many passes early stop waits for."""
 
-    def is_satisfied(self, group: Group) -> bool:
-        return len(self.passed(group)) >= self.k
-
-    def format(self, group: Group) -> list[dict[str, Any]]:
-        return [self.row(group, candidate) for candidate in self.passed(group)[: self.k]]
+    @model_validator(mode="before")
+    @classmethod
+    def _k_is_per_prompt(cls, options: Any) -> Any:
+        if "per_prompt" in options:
+            raise ValueError("top_k has k for it: the most responses of a prompt")
+        return options | {"per_prompt": options.get("k", cls.model_fields["k"].default)}

@@ -243,8 +243,10 @@ class Formatter:
     compares: ClassVar[bool] = False
     """True where the prompt's reference completion is scored and stands beside the rollouts."""
 
-    takes_all: ClassVar[bool] = False
-    """True where it takes the best of all there are, so that it never stops a prompt early."""
+    @property
+    def takes_all(self) -> bool:
+        """True where it needs to see all rollouts of a prompt, so that it never stops one early."""
+        return False
 
     @property
     def makes_pairs(self) -> bool:

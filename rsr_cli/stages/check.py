@@ -129,7 +129,7 @@ def _written_problems(work_dir: WorkDir, state: State) -> Iterator[Problem]:
     """Of the other files that rsr wrote and nobody has reason to change."""
     for name, digests in state.written.items():
         stage = {"train": "format", "summary": "analyze"}.get(name.partition("/")[0])
-        if stage is None or state.stages[stage].status != "done":
+        if stage is None or state.stages[stage].status != "done" or not digests:
             continue
         path = work_dir.root
         for part in name.split("/"):

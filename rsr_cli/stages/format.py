@@ -16,7 +16,9 @@ from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plan import Plan
 from rsr_cli.plugins.boundary import boundary
+from rsr_cli.stages.beside_rows import write_beside_rows
 from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.thinning import is_thinned, thin
 from rsr_cli.stages.training_files import (
     INPUT_KEY,
     is_own_shard,
@@ -43,6 +45,9 @@ def format_(session: Session) -> StageResult:
     refuse_unwritable(plan, seen)
     formatters = plan.formatters
     marks = fingerprints.of_training_rows(plan, work_dir, numbers, [seen.to_json(), common_tools(plan)])
+    for name in filter(lambda name: is_thinned(formatters[name]), formatters):
+        # A shard's rows depend on those of all shards.
+        marks[name] = dict.fromkeys(numbers, fingerprints.digest(marks[name]))
     stale = {name: [n for n in numbers if not _is_written(work_dir, name, n, marks[name][n])] for name in formatters}
     record = session.state.stages["format"]
     # A format that was cut off leaves a JSONL that is not that of its shards.
@@ -65,9 +70,12 @@ def format_(session: Session) -> StageResult:
             if formatters[name].schema is None:
                 with _blaming_rows(name):
                     unify_columns([training_shard(work_dir, name, number) for number in numbers])
+            if is_thinned(item := formatters[name]) and (missing := thin(work_dir, name, item, numbers)):
+                session.progress.warn(f"train/{name} has fewer rows than it may: {', '.join(missing)}")
             _write_jsonl(session, name, numbers)
         record.shards_done = numbers
         result.counts = {"rows": {name: _rows(work_dir, name, numbers) for name in formatters}}
+        write_beside_rows(session, numbers, result.counts["rows"])
         for name, count in result.counts["rows"].items():
             if not count:
                 session.progress.warn(f"train/{name} holds no rows: no group has what that formatter asks for")

@@ -53,6 +53,8 @@ def remove_left_over(session: Session, gone: list[Storage]) -> None:
     """Remove these files, and their folders where nothing else lies in them."""
     for path in gone:
         path.remove()
+        if path.name.endswith(".jsonl"):
+            session.state.written[f"train/{path.name}"] = []  # the name stays rsr's own
     for folder in sorted({path.parent for path in gone} - {session.work_dir.train}, key=str):
         if not folder.remove_if_empty():
             session.progress.warn(f"{folder} holds files that rsr did not write: they stay")
@@ -66,7 +68,7 @@ def is_own_shard(path: Storage) -> bool:
 def _names(session: Session) -> set[str]:
     """The formatters that have written here."""
     counted = session.state.stages["format"].counts.get("rows")
-    written = (name for name in session.state.written if name.startswith("train/"))
+    written = (name for name in session.state.written if name.startswith("train/") and name.endswith(".jsonl"))
     return {name[len("train/") : -len(".jsonl")] for name in written} | set(
         counted if isinstance(counted, dict) else ()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from rsr_cli.errors import ConfigError, InputError
@@ -13,7 +14,7 @@ from rsr_cli.store import shards
 from rsr_cli.store.groups import read_prompts
 from rsr_cli.store.work_dir import WorkDir
 
-SEEN_KEY = "rsr.messages"
+SEEN_KEY = "rsr.seen"
 """In the footer of a data shard: what its messages hold."""
 
 
@@ -39,10 +40,11 @@ def seen_in_rollouts(work_dir: WorkDir, numbers: list[int]) -> Seen:
 
 def refuse_unwritable(plan: Plan, seen: Seen) -> None:
     """InputError, or ConfigError, where a formatter can't write rows of such prompts."""
+    if common_tools(plan):
+        seen = replace(seen, odd={"tools": "sampler.extra_params has tools"} | seen.odd)
     for name, item in plan.formatters.items():
         if why := item.refusal(seen):
             raise InputError(f"{why}: the formatter {name} can't write that", UNWRITABLE_HINT)
-    common_tools(plan)
 
 
 def common_tools(plan: Plan) -> list[Any] | None:

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from rsr_cli.errors import InputError
 from rsr_cli.formatters.best_of_n import BestOfN
 from rsr_cli.formatters.dpo import Dpo
+from rsr_cli.formatters.kto import Kto
 from rsr_cli.formatters.messages import Seen
+from rsr_cli.formatters.reward_pairs import RewardPairs
+from rsr_cli.formatters.rlvr import Rlvr
 from rsr_cli.formatters.rollouts import Rollouts
 from rsr_cli.formatters.sft import Sft
 from rsr_cli.formatters.top_k import TopK
@@ -61,6 +64,99 @@ def test_reasoning_is_written_as_asked(choice: Any, message: dict[str, str], ins
     made = group((1.0, "<think>\nhmm\n</think>\n\ntext 0")) if inside else group(1.0, reasoning="hmm")
     [row] = Sft(reasoning=choice).format(made)
     assert row["messages"][-1] == message
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "hmm\n</think>\n\n42",  # a template put the opening tag into the prompt
+        "<think>hmm</think>42",
+        "<thinking>\n\nhmm\n</thinking>\n42",
+        "[THINK]hmm[/THINK] 42",
+        "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>42<|return|>",
+        "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>42",
+        "analysisHmmassistantfinal42",
+    ],
+)
+def test_thinking_has_one_form_whoever_wrote_it(response: str) -> None:
+    def last(choice: Any) -> dict[str, Any]:
+        message: dict[str, Any] = Sft(reasoning=choice).format(group((1.0, response)))[0]["messages"][-1]
+        return message
+
+    thinking = "Hmm" if response.startswith("analysis") else "hmm"
+    assert last("inline")["content"] == f"<think>\n{thinking}\n</think>\n\n42"
+    assert (last("field")["content"], last("field")["reasoning_content"]) == ("42", thinking)
+    assert last("drop") == {"role": "assistant", "content": "42"}
+
+
+@pytest.mark.parametrize("choice", ["inline", "field", "drop"])
+def test_thinking_that_never_ends_is_no_row(choice: Any) -> None:
+    for response in ("<think>hmm", "<think>hmm</think>", "<|channel|>analysis<|message|>hmm"):
+        assert Sft(reasoning=choice).format(group((1.0, response))) == []
+        assert Dpo(reasoning=choice).format(group(1.0, (0.0, response))) == []
+
+
+def test_thinking_in_a_field_and_in_tags_is_written_once() -> None:
+    def written(response: str) -> str:
+        content: str = Sft().format(group((1.0, response), reasoning="one"))[0]["messages"][-1]["content"]
+        return content
+
+    assert written("<think>one</think>42") == "<think>\none\n</think>\n\n42"
+    assert written("<think>two</think>42") == "<think>\none\n\ntwo\n</think>\n\n42"
+
+
+def test_prefer_decides_among_equals() -> None:
+    made = group((1.0, "mid length"), (1.0, "short"), (1.0, "the longest of them"), (0.0, "x"))
+    found = {choice: reply(Sft(prefer=choice).format(made)[0]) for choice in ("first", "shortest", "longest", "random")}
+    assert found["first"] == "mid length" and found["shortest"] == "short" and found["longest"] == "the longest of them"
+    assert reply(Sft(prefer="random").format(made)[0]) == found["random"]
+    ids = [Prompt(str(n), made.prompt.messages, {}) for n in range(40)]
+    several = set()
+    for prompt in ids:
+        one = Group(prompt, {n: replace(a, id=prompt.id) for n, a in made.attempts.items()}, made.verdicts)
+        several.add(reply(Sft(prefer="random").format(one)[0]))
+    assert len(several) == 3
+
+
+def test_several_pairs_of_a_prompt_use_all_responses_in_turn() -> None:
+    made = group((1.0, "a"), (1.0, "b"), (0.0, "x"), (0.0, "y"), (0.0, "z"))
+    rows = Dpo(per_prompt=3).format(made)
+    pairs = [(reply(row, "chosen"), reply(row, "rejected")) for row in rows]
+    assert len(set(pairs)) == 3 and {c for c, _ in pairs[:2]} == {"a", "b"} and len({r for _, r in pairs[:2]}) == 2
+    assert len(Dpo(per_prompt=9).format(made)) == 6
+    assert not Dpo(per_prompt=9).is_satisfied(made) and Dpo(per_prompt=6).is_satisfied(made)
+
+
+def test_length_matched_pairs_have_the_nearest_length() -> None:
+    made = group((1.0, "x" * 50), (0.0, "y"), (0.0, "z" * 49), (0.0, "w" * 90))
+    assert reply(Dpo().format(made)[0], "rejected") == "y"
+    [row] = Dpo(match_length=True).format(made)
+    assert reply(row, "rejected") == "z" * 49
+    assert (row["chosen_tokens"], row["rejected_tokens"]) == (10, 10)
+
+
+def test_the_least_margin_is_kept() -> None:
+    made = group(0.9, 0.5, 0.1)
+    assert Dpo(pass_threshold=0.5, fail_threshold=0.5, min_margin=0.9).format(made) == []
+    [row] = RewardPairs(min_margin=0.8).format(made)
+    assert row["margin"] == pytest.approx(0.8)
+    assert RewardPairs().format(group(0.5, 0.5)) == []
+
+
+def test_kto_labels_and_never_gives_a_text_both() -> None:
+    made = group((1.0, "a"), (0.0, "a "), (0.0, "b"), (0.5, "c"), (None, "d"))
+    rows = Kto(per_prompt=4).format(made)
+    assert [(reply(row, "completion"), row["label"]) for row in rows] == [("a", True), ("b", False)]
+    assert Kto().is_satisfied(made) and not Kto(per_prompt=2).is_satisfied(made)
+
+
+def test_rlvr_says_how_hard_a_prompt_is_and_counts_truncated_attempts() -> None:
+    [row] = Rlvr().format(group(1.0, 0.0, 0.0, "truncated", None))
+    assert row["pass_rate"] == 0.25 and row["solution"] == "42"
+    assert Rlvr().format(group(None)) == []
+    assert Rlvr(pass_rate=(0.5, 1.0)).format(group(1.0, 0.0, 0.0)) == []
+    assert Rlvr(layout="verl", source="metadata.answer").format(group(1.0))[0]["data_source"] == "42"
+    assert not Rlvr().is_satisfied(group(1.0))
 
 
 @given(outcomes)
@@ -111,7 +207,23 @@ def test_rollouts_nest_all_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "formatter", [Sft(), Sft(layout="prompt_completion"), Sft(reasoning="field"), TopK(), Dpo(), Rollouts()]
+    "formatter",
+    [
+        Sft(),
+        Sft(layout="prompt_completion"),
+        Sft(reasoning="field"),
+        Sft(columns=("answer",)),
+        TopK(),
+        Dpo(),
+        Rollouts(),
+        Kto(),
+        RewardPairs(),
+        Rlvr(),
+        Rlvr(layout="verl"),
+        Dpo(layout="nemo-rl"),
+        RewardPairs(layout="axolotl"),
+        BestOfN(output="pairs"),
+    ],
 )
 def test_rows_have_the_columns_of_the_schema(formatter: Any) -> None:
     rows = formatter.format(group(1.0, 0.0, None, reasoning="hmm"))
@@ -167,7 +279,7 @@ def test_an_answer_that_is_a_call_is_written_as_one(choice: Any) -> None:
     assert not pair.format(calling((1.0, "", "{}"), (0.0, "", "{}")))
     assert pair.format(calling((1.0, "", "{}"), (0.0, "", '{"a": 1}')))
     [row] = Rollouts().fitted(seen, None).format(made)
-    assert row["messages"] == [{"role": "user", "content": "Why?"}]
+    assert row["prompt"] == [{"role": "user", "content": "Why?"}]
     assert json.loads(row["rollouts"][0]["tool_calls"])[0]["function"]["arguments"] == '{"a": 1}'
 
 

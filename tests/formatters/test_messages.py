@@ -57,8 +57,8 @@ def test_what_is_sent_is_written(conversations: list[list[dict[str, Any]]]) -> N
 
 
 def test_plain_messages_have_no_columns_more() -> None:
-    seen = Seen.of([Prompt("p", [{"role": "user", "content": [{"type": "text", "text": "?"}]}], {})])
-    assert seen == Seen() and seen.plain
+    seen = Seen.of([Prompt("p", [{"role": "user", "content": [{"type": "text", "text": "?"}]}], {"answer": "1"})])
+    assert seen == Seen(metadata=["answer"]) and seen.plain
     assert message_type(seen.fields) == pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
 

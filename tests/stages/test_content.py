@@ -63,15 +63,15 @@ def test_tool_calls_names_and_tools_come_into_every_row(tmp_path: Path, rsr: Rsr
             assert json.loads(row["tools"]) == TOOLS
             assert all(row["tools"] is None for row in found if row["id"] != "agent")
     [_, nested] = lines(tmp_path / "w", "rollouts")
-    assert nested["messages"] == AGENT
+    assert nested["prompt"] == AGENT
 
 
 def test_a_run_without_such_things_has_the_plain_columns(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
     assert rsr("run", project(tmp_path, model_server.base_url, sums(1)), "-w", tmp_path / "w").exit_code == 0
     messages = "list<element: struct<role: string, content: string>>"
-    for name in ("sft", "rollouts"):
+    for name, column in (("sft", "messages"), ("rollouts", "prompt")):
         schema = pq.read_schema(tmp_path / f"w/train/{name}/shard_0000.parquet")
-        assert str(schema.field("messages").type) == messages and "tools" not in schema.names
+        assert str(schema.field(column).type) == messages and "tools" not in schema.names
 
 
 def test_an_answer_that_is_a_call_is_in_the_rows(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
@@ -122,7 +122,7 @@ def test_what_no_row_can_hold_is_refused_before_it_costs_anything(
         assert "prompt 'odd'" in outcome.stderr and saying in outcome.stderr and formatter in outcome.stderr
     assert not (tmp_path / "v").exists() and not model_server.log
     assert rsr("run", "-w", tmp_path / "w").exit_code == 0
-    assert lines(tmp_path / "w", "rollouts")[-1]["messages"] == messages
+    assert lines(tmp_path / "w", "rollouts")[-1]["prompt"] == messages
 
 
 def test_shards_of_a_formatter_without_a_schema_read_as_one(

@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 TORCH := .venv-torch/bin
 VLLM := .venv-vllm/bin
+TRAINERS := .venv-trainers/bin
 
-.PHONY: help setup demo test test-long test-torch test-vllm lint format bench clean
+.PHONY: help setup demo test test-long test-torch test-trainers test-vllm lint format bench clean
 
 help:  ## Say what can be done here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +45,16 @@ test-long: $(VENV)/.dev  ## Run the tests that take longer: kills, soak, faults 
 test-torch: .venv-torch/.made  ## Run the tests that need torch, in an environment of their own
 	$(TORCH)/python -m pytest -m torch
 
+.venv-trainers/.made: pyproject.toml
+	test -x $(TRAINERS)/python || $(PYTHON) -m venv .venv-trainers
+	$(TRAINERS)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(TRAINERS)/python -m pip install --quiet torch==2.13.0
+	$(TRAINERS)/python -m pip install --quiet "trl>=1.16" datasets peft --editable . --group dev
+	touch $@
+
+test-trainers: .venv-trainers/.made  ## Let trainers read the rows and take a step, in an environment of their own
+	$(TRAINERS)/python -m pytest -m trainers tests/trainers
+
 .venv-vllm/.made: pyproject.toml tests/vllm/cpu-requirements.txt tests/vllm/cpu-overrides.txt
 	test -x $(VLLM)/python || $(PYTHON) -m venv .venv-vllm
 	$(VLLM)/python -m pip install --quiet --upgrade "pip>=25.1" uv
@@ -68,4 +79,4 @@ bench: $(VENV)/.dev  ## Run the benchmarks, side by side with what one would use
 	for file in tests/benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) .venv-torch .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-torch .venv-trainers .venv-vllm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -53,14 +53,20 @@ def show(
     ] = None,
     truncated: Annotated[bool, typer.Option("--truncated", help="Only truncated attempts.")] = False,
     errors: Annotated[bool, typer.Option("--errors", help="Only attempts that failed.")] = False,
+    row: Annotated[
+        str | None, typer.Option(metavar="NAME:N", help="What row N, from 0, of a formatter was made from.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The most prompts to show.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
 ) -> None:
     """Read prompts, attempts and verdicts."""
-    from rsr_cli.cli.show import Filter, show_groups
+    from rsr_cli.cli.show import Filter, show_groups, show_row
 
     target = required_work_dir(work_dir or directory)
+    if row is not None:
+        show_row(target, row, full=full, as_json=json)
+        return
     wanted = Filter(id, passed, failed, status, truncated, errors)
     show_groups(target, wanted, limit=limit, full=full, as_json=json)
 

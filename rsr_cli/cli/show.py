@@ -13,9 +13,10 @@ from rich.markup import escape
 from rsr_cli.cli.terminal import Output, print_json
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import InputError, printable
+from rsr_cli.stages.training_files import training_row
 from rsr_cli.store.groups import read_groups
 from rsr_cli.store.work_dir import WorkDir
-from rsr_cli.types import Attempt, Group, Verdict
+from rsr_cli.types import REFERENCE, Attempt, Group, Verdict
 
 _LINES = 8
 _CHARACTERS = 800
@@ -53,6 +54,26 @@ def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as
         raise InputError(f"there is no prompt {wanted.id!r} in {work_dir.root}")
     if not shown:
         print("nothing here meets all that is asked", file=sys.stderr)
+
+
+def show_row(work_dir: WorkDir, named: str, *, full: bool, as_json: bool) -> None:
+    """Print the prompt and the attempts that a training row was made from."""
+    name, _, number = named.rpartition(":")
+    if not name or not number.isdecimal():
+        raise InputError(f"--row {named!r} names no row", "a row is NAME:N, as sft:17, the first one is sft:0")
+    origin = training_row(work_dir, name, int(number))
+    group = next(group for group in read_groups(work_dir, origin.shard) if group.prompt.id == origin.id)
+    reference = group.reference()
+    there = group.attempts | ({REFERENCE: reference.attempt} if reference else {})
+    wanted = origin.attempts.values() if origin.attempts else sorted(group.attempts)
+    attempts = [there[number] for number in wanted if number in there]
+    if as_json:
+        print_json({"row": {"formatter": name, "number": int(number), **origin.attempts}} | _as_json(group, attempts))
+        return
+    roles = ", ".join(f"{role} {number}" for role, number in origin.attempts.items()) or "all attempts"
+    console = Output()
+    console.print(escape(printable(f"{name}:{number} was made from the prompt {origin.id}: {roles}")), soft_wrap=True)
+    _print_group(console, group, attempts, full)
 
 
 def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:

@@ -111,7 +111,40 @@ def _over_shards(name: str, summary: str) -> Callable[..., None]:
     return command
 
 
-format_ = _over_shards("format", "Scored rollouts into training files.")
+@guarded
+def format_(
+    arguments: Arguments = None,
+    work_dir: WorkDirOption = None,
+    config: ConfigOption = None,
+    check_template: Annotated[
+        str | None,
+        typer.Option(
+            "--check-template",
+            metavar="MODEL_OR_DIR",
+            help="Then render the rows through this model's chat template, and say what it loses.",
+        ),
+    ] = None,
+    executor: ExecutorOption = "local",
+    trust: Trust = False,
+    json: Json = False,
+) -> None:
+    """Scored rollouts into training files."""
+    from rsr_cli.stages import format as stage
+
+    with _session("format", work_dir, config, arguments, executor=executor, trust=trust) as session:
+        result = stage.format_(session)
+    if check_template is None:
+        _report(session, [result], json, told=True)
+        return
+    from rsr_cli.cli.templates import print_checked
+    from rsr_cli.stages.check_template import check_template as look
+
+    checked = look(session.work_dir, list(session.plan.formatters), check_template)
+    print_checked(checked, as_json=json)
+    if not all(item.is_good for item in checked):
+        raise typer.Exit(1)
+
+
 analyze = _over_shards("analyze", "What happened and what it cost, into summary/.")
 
 

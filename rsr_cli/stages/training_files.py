@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from rsr_cli.errors import WorkDirError
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+
+from rsr_cli.errors import InputError, WorkDirError
 from rsr_cli.stages.session import Session
 from rsr_cli.storage.files import is_empty_folder
 from rsr_cli.storage.interface import Storage
@@ -83,3 +88,34 @@ def _bears_mark(path: Storage) -> bool:
         return INPUT_KEY in shards.footer(path)
     except WorkDirError:
         return False  # no Parquet at all
+
+
+@dataclass(frozen=True)
+class RowOrigin:
+    """What a training row was made from."""
+
+    shard: int
+    id: str
+    attempts: dict[str, int]
+    """The attempts by what they are in the row; none where it holds all of its prompt."""
+
+
+def training_row(work_dir: WorkDir, name: str, number: int) -> RowOrigin:
+    """Return what a row, counted from 0 over all shards, was made from. InputError where there is none."""
+    before = 0
+    for shard in work_dir.shards():
+        path = training_shard(work_dir, name, shard)
+        count = shards.row_count(path)
+        if number >= before + count:
+            before += count
+            continue
+        kinds = {"attempt": "attempt", "chosen_attempt": "chosen", "rejected_attempt": "rejected"}
+        columns = [field for field in shards.schema(path) if field.name in ("id", *kinds)]
+        row = next(islice(shards.read_rows(path, pa.schema(columns)), number - before, None))
+        if "id" not in row:
+            raise InputError(f"the rows of {name} have no id", "a formatter of your own needs one to be traced back")
+        return RowOrigin(shard, row["id"], {kinds[key]: row[key] for key in kinds if row.get(key) is not None})
+    if before:
+        raise InputError(f"train/{name} has {before} rows, the last is {name}:{before - 1}")
+    known = sorted(path.name.removesuffix(".jsonl") for path in work_dir.train.glob("*.jsonl"))
+    raise InputError(f"there are no rows of a formatter {name!r}", f"known: {', '.join(known)}" if known else None)

@@ -202,3 +202,68 @@ def test_a_band_of_pass_rates_needs_all_rollouts(tmp_path: Path, rsr: Rsr, model
     assert len(lines(tmp_path / "w", "sft")) == 1
     assert rsr("format", "-w", tmp_path / "w", "formatter.0.pass_rate=[0.6, 1]").exit_code in (0, 3)
     assert lines(tmp_path / "w", "sft") == []
+
+
+def test_every_row_leads_back_to_its_attempts(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    items = [{"id": f"q{n}", "messages": TURNS, "metadata": {"answer": "10"}} for n in range(4)]
+    formatters = ["sft", "dpo", "kto", "rlvr", "rollouts", {"type": "reward_pairs", "layout": "nemo-rl"}]
+    config = project(tmp_path, model_server, items, formatter=formatters, shard={"size": 3})
+    assert rsr("run", config, "-w", tmp_path / "w").exit_code == 0
+    for name in ("sft", "dpo", "kto", "rlvr", "rollouts", "reward_pairs"):
+        for number, row in enumerate(lines(tmp_path / "w", name)):
+            outcome = rsr("show", tmp_path / "w", "--row", f"{name}:{number}", "--json")
+            assert outcome.exit_code == 0, outcome.stderr
+            shown = json.loads(outcome.stdout)
+            wanted = [row[key] for key in ("attempt", "chosen_attempt", "rejected_attempt") if key in row]
+            assert shown["id"] == row["id"]
+            if wanted:
+                assert [item["attempt"] for item in shown["attempts"]] == wanted
+    assert "made from the prompt q3: chosen " in rsr("show", tmp_path / "w", "--row", "dpo:3").stdout
+    for named, saying in (("sft:4", "has 4 rows"), ("nope:0", "known: dpo, kto"), ("sft", "names no row")):
+        outcome = rsr("show", tmp_path / "w", "--row", named)
+        assert outcome.exit_code == 2 and saying in outcome.stderr
+
+
+END = "<|im_end|>"
+TEMPLATES = {
+    "whole": "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}",
+    "lost": "{% for m in messages %}<{{ m.role }}>{{ m.content.split('</think>')[-1] }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}",
+    "doubled": "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and loop.last %}"
+    "<think>\n\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}",
+    "end_not_trained": "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% if not loop.last %}<|im_end|>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_end|><assistant>{% endif %}",
+    "not_prefix": "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>THINK{% endif %}",
+    "refused": "{{ raise_exception('no system here') }}",
+}
+
+
+def test_a_chat_template_is_asked_what_it_does_to_rows(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    items = [{"id": f"q{n}", "messages": TURNS, "metadata": {"answer": "10"}} for n in range(2)]
+    formatters = ["sft", {"type": "dpo", "layout": "llama-factory"}, {"type": "kto", "layout": "ms-swift"}]
+    config = project(tmp_path, model_server, items, formatter=formatters)
+    model_server.scenario.reply = lambda ask: Reply(f"<think>why {ask.k}</think>\\boxed{{{10 if ask.k % 2 else 9}}}")
+    assert rsr("run", config, "-w", tmp_path / "w").exit_code == 0
+    for kind, text in TEMPLATES.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        settings = {"chat_template": text, "eos_token": {"content": END}}
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+        outcome = rsr("format", "-w", tmp_path / "w", "--check-template", folder, "--json")
+        found = json.loads(outcome.stdout)
+        assert outcome.exit_code == (0 if kind == "whole" else 1), (kind, outcome.stdout)
+        for name, conversations in (("sft", 2), ("dpo", 4), ("kto", 4)):
+            assert found[name]["conversations"] == conversations
+            hit = {key for key in ("lost", "doubled", "end_not_trained", "not_prefix", "refused") if found[name][key]}
+            assert hit == ({kind} - {"whole"}), (kind, name, found[name])
+    plain = rsr("format", "-w", tmp_path / "w", "--check-template", tmp_path / "lost").stdout
+    assert "2 lose their thinking: rsr show --row sft:0" in plain
+    for place, saying in (("empty", "has no chat template"), ("bad", "can't be read")):
+        (tmp_path / place).mkdir()
+        if place == "bad":
+            (tmp_path / place / "chat_template.jinja").write_text("{% for %}")
+        outcome = rsr("format", "-w", tmp_path / "w", "--check-template", tmp_path / place)
+        assert outcome.exit_code == 2 and saying in outcome.stderr

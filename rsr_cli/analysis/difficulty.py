@@ -7,7 +7,7 @@ lowest error for one prompt, and an interval, but not unbiased.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -32,6 +32,8 @@ class Stop:
 
     satisfied: Callable[[Group], bool] | None
     max_rollouts: int
+    alike: bool = False
+    """Rollouts of the same score that are written differently are alike to it, whatever they say."""
     whole_steps: bool = False
     """It is asked after whole steps only."""
     by_more: bool = False
@@ -70,7 +72,7 @@ def unbiased_rate(
         return Difficulty(passed / drawn, "orders", passed, drawn)  # there whatever they came to
     if end_reason == "early_stop" and stop.whole_steps:
         return fallback
-    last = _possible_last(group, counted, own, stop)
+    last = _possible_last(group, counted, own, stop, end_reason == "early_stop")
     if not last:
         return fallback
     return Difficulty(sum(passed - own[number] for number in last) / len(last) / (drawn - 1), "orders", passed, drawn)
@@ -82,6 +84,8 @@ def _counted(group: Group, end_reason: str, stop: Stop) -> dict[int, Attempt]:
     if stop.satisfied is not None and end_reason == "early_stop" and not (stop.whole_steps or stop.by_more):
         imported = sum(group.attempts[number].source is not None for number in numbers)
         low, high = max(1, imported), len(numbers)
+        if high - 1 >= low and not stop.satisfied(_part(group, numbers[: high - 1])):
+            low = high  # nothing was drawn ahead, as is most often so
         while low < high:
             middle = (low + high) // 2
             if stop.satisfied(_part(group, numbers[:middle])):
@@ -92,18 +96,46 @@ def _counted(group: Group, end_reason: str, stop: Stop) -> dict[int, Attempt]:
     return {number: group.attempts[number] for number in numbers}
 
 
-def _possible_last(group: Group, counted: Mapping[int, Attempt], outcomes: Mapping[int, bool], stop: Stop) -> list[int]:
+def _possible_last(
+    group: Group, counted: Mapping[int, Attempt], outcomes: Mapping[int, bool], stop: Stop, satisfied: bool
+) -> list[int]:
     """The attempts without which the group would not have ended yet."""
     numbers = list(counted)
-    if stop.satisfied is None or not stop.satisfied(_part(group, numbers)):
+    if stop.satisfied is None or not (satisfied or stop.satisfied(_part(group, numbers))):
         valid = [number for number in numbers if counted[number].valid]
         return valid if len(valid) >= stop.max_rollouts else numbers
-    # What can be left out together can be left out one by one: the fails of most formatters.
-    without_fails = [number for number in numbers if outcomes[number]]
-    tried = without_fails if without_fails and stop.satisfied(_part(group, without_fails)) else numbers
+    if stop.alike:
+        kinds = _kinds(group, numbers)
+    else:
+        # What can be left out together can be left out one by one: the fails of most formatters.
+        passed = [number for number in numbers if outcomes[number]]
+        kinds = [[number] for number in (passed if passed and stop.satisfied(_part(group, passed)) else numbers)]
+    # That it had not ended before its last attempt is how the counted ones were found, unless all before are imported.
+    needed = numbers[-1] if satisfied and counted[numbers[-2]].source is None else None
     return [
-        number for number in tried if not stop.satisfied(_part(group, [other for other in numbers if other != number]))
+        number
+        for kind in kinds
+        if needed in kind or not stop.satisfied(_part(group, [other for other in numbers if other != kind[0]]))
+        for number in kind
     ]
+
+
+def _kinds(group: Group, numbers: list[int]) -> list[list[int]]:
+    """The attempts of which one can stand for all: those of the same score whose texts come once, and each text that
+    comes more than once."""
+    texts = {number: _text(group.attempts[number]) for number in numbers}
+    counts = Counter(texts.values())
+    kinds: defaultdict[object, list[int]] = defaultdict(list)
+    for number in numbers:
+        verdict = group.verdicts.get(number)
+        score = verdict.score if verdict and group.attempts[number].valid else None
+        kinds[score, texts[number] if counts[texts[number]] > 1 else None].append(number)
+    return list(kinds.values())
+
+
+def _text(attempt: Attempt) -> tuple[str | None, ...]:
+    """By which formatters tell responses apart, at the finest."""
+    return attempt.response and attempt.response.strip(), attempt.reasoning and attempt.reasoning.strip()
 
 
 def _part(group: Group, numbers: list[int]) -> Group:

@@ -122,7 +122,9 @@ def _stop(plan: Plan) -> Stop:
     """When groups end, for the estimates of difficulty."""
     rules = plan.rules
     by_more = plan.config.sampling.allocation in ("prop2diff", "adaptive")
-    return Stop(rules.satisfied, rules.max_rollouts, whole_steps=rules.whole_steps, by_more=by_more)
+    own = all(type(item).__module__.startswith("rsr_cli.") for item in plan.formatters.values())
+    alike = own and not plan.config.filters  # a filter, and a formatter of a user's own, may look at what texts say
+    return Stop(rules.satisfied, rules.max_rollouts, alike, rules.whole_steps, by_more)
 
 
 def _end_reason(group: Group, plan: Plan) -> str:

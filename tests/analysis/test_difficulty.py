@@ -45,13 +45,14 @@ def endings(
             yield from endings(stop, most, (*drawn, outcome), chance * share)
 
 
+@pytest.mark.parametrize("alike", [True, False])
 @pytest.mark.parametrize("options", [{"type": "sft"}, {"type": "dpo"}, {"type": "top_k", "k": 2}, None])
-def test_the_rate_is_unbiased_over_all_that_can_happen(options: dict[str, object] | None) -> None:
+def test_the_rate_is_unbiased_over_all_that_can_happen(options: dict[str, object] | None, alike: bool) -> None:
     satisfied = None
     if options is not None:
         formatter = registry.build("formatter", str(options["type"]), {k: v for k, v in options.items() if k != "type"})
         satisfied = formatter.is_satisfied
-    stop = Stop(satisfied, max_rollouts=4)
+    stop = Stop(satisfied, max_rollouts=4, alike=alike)
     expected = squared = first_squared = naive = total = 0.0
     for made, chance, end_reason in endings(stop, 5):
         found = estimate(made, stop, end_reason)

@@ -1,12 +1,12 @@
-"""What a group needs next, as a pure function of its attempts, its verdicts and what is under way.
+"""What a group draws next: a pure function of its attempts, its verdicts and its pending attempts.
 
-The loop asks it whenever something of the group has changed; a resumed run asks it of what the journal holds and goes
-on from there. Neither time nor chance nor any other group enters.
+The loop evaluates it after every change of the group; a resumed run evaluates it on the contents of the journal and
+continues from there. It depends on neither time, nor chance, nor any other group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from rsr_cli.types import EndReason, Group
 
 
 class Place(NamedTuple):
-    """Where an attempt stands: its step, and how many attempts that step may take."""
+    """The step of an attempt, and the number of attempts of that step."""
 
     step: int
     step_size: int
@@ -22,28 +22,28 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The limits of a group; `satisfied` is None where nothing stops it early."""
+    """The limits of a group. `satisfied` is the early stop, None where there is none."""
 
     max_rollouts: int
     step_size: int
     max_steps: int
     satisfied: Callable[[Group], bool] | None = None
     whole_steps: bool = False
-    """Verdicts compare the rollouts of a group: a step is drawn whole, and judged before the next."""
+    """Verdicts compare the rollouts of a group: all attempts of a step are drawn, then judged together."""
     whole_first_step: bool = False
-    """The stop depends on how hard a prompt is: that is read from a whole first step."""
+    """The early stop depends on the difficulty of the prompt, which is estimated from a complete first step."""
     max_attempts: int | None = None
-    """The most attempts of a prompt in this round of a run on a budget."""
+    """The maximum number of attempts of a prompt in this round of a run on a budget; None: no maximum."""
     worth: Callable[[Group, int], float] | None = None
-    """What one more draw is worth, given how many are under way: where it is most is drawn first."""
+    """The value of one more draw, given the number of pending attempts. The highest is drawn first."""
     least_worth: float = 0.0
-    """Draws that are worth less wait for a later round."""
+    """Draws of a lower value wait for a later round."""
 
     def size_of(self, step: int) -> int:
-        """How many attempts a step may take: max_steps * step_size over all of them.
+        """Return the number of attempts of a step; over all steps it is max_steps * step_size.
 
-        Where groups stop early the first is of one attempt. It is drawn whatever comes, so it tells how hard a prompt
-        is without the bias of the stop; what it is short of, the last step may take.
+        With early stop, step 0 is one attempt, drawn unconditionally, so its pass rate is an unbiased difficulty
+        estimate. The last step takes the attempts that step 0 leaves.
         """
         if self.satisfied is None or self.whole_steps or self.whole_first_step or self.max_steps == 1:
             return self.step_size
@@ -51,10 +51,14 @@ class Rules:
             return 1
         return 2 * self.step_size - 1 if step == self.max_steps - 1 else self.step_size
 
+    def is_certain(self, place: Place) -> bool:
+        """Return whether all attempts of this step are needed, whatever their outcomes."""
+        return self.satisfied is None or self.whole_steps or place.step == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """These attempts may be asked for now, in this order; all of them have the same place."""
+    """These attempts may be requested now, in this order. All of them have the same place."""
 
     place: Place
     attempts: Sequence[int]
@@ -62,7 +66,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """What comes next depends on what is under way; from the attempt `enough` on it is not needed any more."""
+    """The next move depends on pending attempts. Those numbered `enough` or higher are no longer needed."""
 
     enough: int | None = None
 
@@ -72,71 +76,126 @@ Move = Draw | Wait | EndReason
 _NOTHING: Mapping[int, Place] = {}
 
 
+class GroupView:
+    """A group under its rules, with the attempts that are pending: requested, or without a verdict yet."""
+
+    __slots__ = ("_begun", "group", "only_failures", "pending", "room", "rules", "satisfied", "undecided", "valid")
+
+    def __init__(self, group: Group, rules: Rules, pending: Mapping[int, Place]) -> None:
+        self.group = group
+        self.rules = rules
+        self.pending = pending
+        attempts = group.attempts
+        self.valid, self.only_failures = 0, True
+        self._begun = dict(pending.values())
+        for attempt in attempts.values():
+            self.valid += attempt.valid
+            self.only_failures = self.only_failures and attempt.error is not None
+            self._begun[attempt.step] = attempt.step_size
+        self.undecided = sum(number not in attempts or not attempts[number].valid for number in pending)
+        """Pending attempts that are not rollouts (yet)."""
+        self.room = min(rules.step_size - len(pending), rules.max_rollouts - self.valid - self.undecided)
+        """How many more attempts may be pending."""
+        self.satisfied = (
+            rules.satisfied is not None and bool(attempts) and not self.step_is_open and rules.satisfied(group)
+        )
+
+    @property
+    def step_is_open(self) -> bool:
+        """Verdicts compare the attempts of a step, and some of it are pending: nothing is decided before the last."""
+        return self.rules.whole_steps and bool(self.pending)
+
+    @property
+    def has_its_share(self) -> bool:
+        """The group draws no more in this round of a run on a budget."""
+        rules, under_way = self.rules, self.undecided
+        if rules.max_attempts is not None and len(self.group.attempts) + under_way >= rules.max_attempts:
+            return True
+        return rules.worth is not None and rules.worth(self.group, under_way) < rules.least_worth
+
+    def steps(self) -> Iterator[tuple[Place, range]]:
+        """Yield each step and the numbers of its attempts. A step that has begun keeps its size, the others have the
+        size of the rules."""
+        begin = 0
+        for step in range(max(self.rules.max_steps, max(self._begun, default=0) + 1)):
+            size = self._begun[step] if step in self._begun else self.rules.size_of(step)
+            yield Place(step, size), range(begin, begin + size)
+            begin += size
+
+    def missing(self, numbers: range) -> list[int]:
+        """Return those of the attempts that are to be requested."""
+        attempts, again, pending = self.group.attempts, self.group.again, self.pending
+        return [n for n in numbers if n not in pending and (n not in attempts or n in again)]
+
+    def has_failed(self, next_number: int) -> bool:
+        """Every attempt failed, and there are as many as one step takes: each was retried already, or can't succeed
+        (the prompt is too long, for example)."""
+        return self.only_failures and next_number >= self.rules.step_size
+
+    def end(self, reason: EndReason) -> Move:
+        """Return the reason, once nothing is pending."""
+        return Wait() if self.pending else reason
+
+
 def next_move(group: Group, rules: Rules, pending: Mapping[int, Place] = _NOTHING) -> Move:
-    """The attempts that may be drawn now, Wait where that depends on what is `pending`, or why the group has ended.
+    """Return the attempts that may be requested now, Wait where that depends on `pending` ones, or the end reason.
 
-    `pending` are the attempts under way, and those that wait for a verdict: every other rollout has one where
-    `rules.satisfied` is given. Attempts are drawn in the order of their numbers, so whatever a crash cut off is drawn
-    first. At most `step_size` are under way at a time, and never more than could still become rollouts.
-
-    A satisfied group is still owed what comes before the attempt that satisfied it: which answers a group ends with
-    then follows from their numbers and not from which of them was quickest (the shortest, most likely). A group of
-    nothing but failures ends after as many as one step takes: each of them was retried already, or can't be mended
-    (the prompt is too long, say).
+    `pending` are the attempts that were requested and those that wait for a verdict: where `rules.satisfied` is given,
+    every other rollout has a verdict. Attempts are requested in ascending order, so those that a crash lost come first.
+    At most `step_size` are pending at a time, and never more than could still become rollouts.
     """
-    attempts = group.attempts
-    being_judged_whole = rules.whole_steps and bool(pending)
-    satisfied = rules.satisfied is not None and bool(attempts) and not being_judged_whole and rules.satisfied(group)
-    valid, only_failures, begun = 0, True, dict(pending.values())
-    for attempt in attempts.values():
-        valid += attempt.valid
-        only_failures = only_failures and attempt.error is not None
-        begun[attempt.step] = attempt.step_size
-    undecided = sum(number not in attempts or not attempts[number].valid for number in pending)
-    if not satisfied:
-        if valid >= rules.max_rollouts:
-            return Wait() if pending else "max_rollouts"
-        if not group.again and not being_judged_whole and _has_had_its_share(group, rules, undecided):
-            return Wait() if pending else "budget"
-    room = min(rules.step_size - len(pending), rules.max_rollouts - valid - undecided)
-    end = _end_of_need(group, rules, pending) if satisfied else None
-    begin = 0
-    # All steps in order: those that were begun as they were begun, the others as the rules have them.
-    for step in range(max(rules.max_steps, max(begun, default=0) + 1)):
-        place = Place(step, begun[step] if step in begun else rules.size_of(step))
-        if end is not None and begin >= end:
-            return "early_stop"
-        numbers = range(begin, begin + place.step_size if end is None else min(end, begin + place.step_size))
-        missing = [n for n in numbers if n not in pending and (n not in attempts or n in group.again)]
-        if missing and only_failures and missing[0] >= rules.step_size:
-            return Wait() if pending else "error"
-        if missing and room > 0 and (not being_judged_whole or place in pending.values()):
-            return Draw(place, missing[:room])
-        if satisfied and any(n in pending for n in numbers):
+    view = GroupView(group, rules, pending)
+    return _still_owed(view) if view.satisfied else _comes_next(view)
+
+
+def _still_owed(view: GroupView) -> Move:
+    """Return the move of a satisfied group, which is still owed the attempts before the deciding one.
+
+    The attempts that a group ends with then depend on their numbers, and not on which of them arrived first (the
+    shortest, most likely).
+    """
+    end = _end_of_need(view)
+    for place, of_step in view.steps():
+        if of_step.start >= end:
+            break
+        numbers = range(of_step.start, min(end, of_step.stop))
+        missing = view.missing(numbers)
+        if missing and view.has_failed(missing[0]):
+            return view.end("error")
+        if missing and view.room > 0:
+            return Draw(place, missing[: view.room])
+        if any(number in view.pending for number in numbers):
             return Wait(end)
-        if missing and not satisfied:
-            return Wait()
-        begin += place.step_size
-    if satisfied:
-        return "early_stop"
-    return Wait() if pending else "max_steps"
+    return "early_stop"
 
 
-def _has_had_its_share(group: Group, rules: Rules, under_way: int) -> bool:
-    """The group draws no more in this round of a run on a budget."""
-    if rules.max_attempts is not None and len(group.attempts) + under_way >= rules.max_attempts:
-        return True
-    return rules.worth is not None and rules.worth(group, under_way) < rules.least_worth
+def _comes_next(view: GroupView) -> Move:
+    """Return the move of a group that is not satisfied: the first missing attempts, unless a limit is reached."""
+    if view.valid >= view.rules.max_rollouts:
+        return view.end("max_rollouts")
+    if not view.group.again and not view.step_is_open and view.has_its_share:
+        return view.end("budget")
+    for place, numbers in view.steps():
+        missing = view.missing(numbers)
+        if not missing:
+            continue
+        if view.has_failed(missing[0]):
+            return view.end("error")
+        if view.room > 0 and (not view.step_is_open or place in view.pending.values()):
+            return Draw(place, missing[: view.room])
+        return Wait()
+    return view.end("max_steps")
 
 
-def _end_of_need(group: Group, rules: Rules, pending: Mapping[int, Place]) -> int:
-    """The end of the attempts that a satisfied group needs: the fewest of them, from the first on, that satisfy it,
-    and those between."""
+def _end_of_need(view: GroupView) -> int:
+    """Return the end of the attempts that a satisfied group needs: the shortest run of them, from number 0, that
+    satisfies it."""
+    group, rules = view.group, view.rules
     assert rules.satisfied is not None
     end = max(group.attempts) + 1
     least = rules.step_size if rules.whole_first_step else 1
-    if end - len(group.attempts) or any(number < end for number in pending):
-        # Some are missing before the last: it may be that the last ones were not needed.
+    if end - len(group.attempts) or any(number < end for number in view.pending):
+        # An attempt before the last is missing or pending: the last ones may have been drawn ahead of need.
         fewer = Group(group.prompt, dict(group.attempts), group.verdicts)
         for number in sorted(group.attempts, reverse=True):
             del fewer.attempts[number]

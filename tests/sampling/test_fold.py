@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
 from rsr_cli.types import Attempt, Group, Prompt, Verdict
+from tests.sampling.old_fold import old_next_move
 
 OUTCOMES = st.sampled_from(["pass", "fail", "unknown", "truncated", "error"])
 
@@ -74,6 +75,52 @@ def run(
 rules_of = st.builds(Rules, st.integers(1, 9), st.integers(1, 5), st.integers(1, 6), st.sampled_from([None, has_pass]))
 outcome_lists = st.lists(OUTCOMES, min_size=60, max_size=60)
 seeds = st.integers(0, 1 << 30)
+
+
+def has_two_of_any_kind(group: Group) -> bool:
+    return len(group.attempts) >= 2
+
+
+PLACES = st.builds(Place, st.integers(0, 4), st.integers(1, 5))
+ANY_RULES = st.builds(
+    Rules,
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.sampled_from([None, has_pass, has_two_of_any_kind, lambda group: True]),
+    whole_steps=st.booleans(),
+    whole_first_step=st.booleans(),
+    max_attempts=st.none() | st.integers(1, 8),
+    worth=st.sampled_from([None, lambda group, under_way: 1.0 / (1 + len(group.attempts) + under_way)]),
+    least_worth=st.sampled_from([0.0, 0.2, 0.5]),
+)
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Group, Rules, dict[int, Place]]:
+    """Any group, whether a run could come to it or not; half of the steps have the sizes of the rules."""
+    rules = draw(ANY_RULES)
+    regular = draw(st.booleans())
+    by_rules = [Place(step, rules.size_of(step)) for step in range(rules.max_steps) for _ in range(rules.size_of(step))]
+
+    def place(number: int) -> Place:
+        return by_rules[number] if regular and number < len(by_rules) else draw(PLACES)
+
+    group = Group(Prompt("p", [], {}))
+    for number, outcome in draw(st.dictionaries(st.integers(0, 11), OUTCOMES, max_size=8)).items():
+        add(group, number, place(number), outcome)
+        if draw(st.booleans()) and group.attempts[number].error:
+            group.again.add(number)
+    numbers = draw(st.sets(st.integers(0, 11), max_size=4))
+    for number in draw(st.sets(st.sampled_from(sorted(numbers)))) if numbers else set():
+        group.verdicts.pop(number, None)
+    return group, rules, {number: place(number) for number in sorted(numbers)}
+
+
+@settings(max_examples=300)
+@given(situations())
+def test_the_next_move_is_the_one_of_the_former_function(situation: tuple[Group, Rules, dict[int, Place]]) -> None:
+    assert next_move(*situation) == old_next_move(*situation)
 
 
 @given(rules_of, outcome_lists, seeds)

@@ -293,7 +293,7 @@ class Limits(Settings):
     """Stop beyond this share, with exit code 3."""
 
 
-class Guards(Settings):
+class GuardSettings(Settings):
     """Shares that stop a run or are told. Each looks at the last hundred prompts or so, every prompt counting once."""
 
     truncation: Limits = Limits(warn=0.2, stop=0.5)
@@ -331,7 +331,7 @@ class Config(Settings):
     """What formatters do not see, and early stop does not count: a pass that is filtered is no pass."""
     formatter: list[FormatterSettings] = [FormatterSettings()]
     """None of them ([]): nothing is written into train/, as for an evaluation."""
-    guards: Guards = Guards()
+    guards: GuardSettings = GuardSettings()
     shard: Shard = Shard()
 
     @model_validator(mode="after")

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator
 from math import sqrt
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.config.settings import Config, Limits
 from rsr_cli.errors import GuardStop, printable
 from rsr_cli.reply import final_reply
+from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.sampling.windows import Texts, Window
 from rsr_cli.types import Attempt, Verdict
 
@@ -38,7 +40,7 @@ _EDGE = 64
 """Characters at the edges of a text in which a think tag shows."""
 
 
-class Guards:
+class Guards(Watcher):
     """Is told of every attempt and verdict. Beyond `warn` a share is told, beyond `stop` it ends the run.
 
     `passes` says whether a score is a pass; `work_dir` is named in what to do next. With many requests in flight the
@@ -73,7 +75,7 @@ class Guards:
         self._stop: GuardStop | None = None
         self._tripped = asyncio.Event()
 
-    def arrived(self, attempt: Attempt) -> None:
+    def arrived(self, attempt: Attempt, usage: Usage) -> None:
         found = ""
         if attempt.truncated:
             found = "truncation"
@@ -103,10 +105,6 @@ class Guards:
         """Raises the GuardStop of the first guard that trips; returns never."""
         await self._tripped.wait()
         self.raise_if_tripped()
-
-    @property
-    def tripped(self) -> bool:
-        return self._stop is not None
 
     def raise_if_tripped(self) -> None:
         if self._stop is not None:
@@ -144,6 +142,7 @@ class Guards:
                 f"the guard on {name} stops the run: {what} (its limit is {limits.stop:.0%}). What arrived is kept",
                 f"{change}\n  to go on as it is: rsr resume -w {self._work_dir} guards.{name}.stop=null",
             )
+            self.tripped = True
             self._tripped.set()
         elif _beyond(share, limits.warn, prompts) and self._may_warn(name):
             self._warned[name] = time.monotonic()

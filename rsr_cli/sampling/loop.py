@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-from rsr_cli.clients.estimates import Usage, usage_of
+from rsr_cli.clients.estimates import usage_of
 from rsr_cli.errors import BackendError, first_error
 from rsr_cli.plugins.boundary import boundary, is_builtin
 from rsr_cli.plugins.completions import check_completion
@@ -25,6 +25,7 @@ from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Draw, Move, Place, Rules, Wait, next_move
 from rsr_cli.sampling.queue import Ending, OpenGroup, Queue, expected_seconds
+from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.types import Attempt, Completion, Group, Postponed, Prompt, Verdict
 
 _TRIAL, _WAITING = 50, 30
@@ -33,7 +34,7 @@ nothing is noticed before much is drawn for it."""
 _COMPLETION_FIELDS = [item.name for item in fields(Completion)]
 
 
-class Scorer(Protocol):
+class GroupScorer(Protocol):
     compares: bool
 
     def owed(self, group: Group) -> list[int]: ...
@@ -41,23 +42,10 @@ class Scorer(Protocol):
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]: ...
 
 
-class Recorder(Protocol):
+class AttemptRecorder(Protocol):
     def attempt(self, shard: int, attempt: Attempt) -> None: ...
 
     def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None: ...
-
-
-class Watcher(Protocol):
-    """Is told what happens, as it happens. What it raises ends the run; once `tripped`, nothing more is asked."""
-
-    @property
-    def tripped(self) -> bool: ...
-
-    def arrived(self, attempt: Attempt, usage: Usage) -> None: ...
-
-    def judged(self, attempt: Attempt, verdict: Verdict) -> None: ...
-
-    def ended(self, opened: OpenGroup, reason: Ending) -> None: ...
 
 
 @dataclass(slots=True)
@@ -70,10 +58,10 @@ class Loop:
     """
 
     sampler: Sampler
-    scorer: Scorer | None
-    recorder: Recorder
+    scorer: GroupScorer | None
+    recorder: AttemptRecorder
     rules: Rules
-    watcher: Watcher
+    watchers: Sequence[Watcher]
     window: int
     budget: Budget | None = None
 
@@ -171,9 +159,9 @@ class Loop:
 
     def _fill(self) -> None:
         """Give the free slots to the groups in the queue."""
-        while not self._stopping and not self.watcher.tripped and (first := self._queue.first()) is not None:
+        while self._may_ask() and (first := self._queue.first()) is not None:
             opened, move = first
-            certain = self._is_certain(move)
+            certain = self.rules.is_certain(move.place)
             ahead = bool(opened.pending) and not certain
             if ahead and opened.is_being_judged:
                 # What it needs is about to be known.
@@ -191,10 +179,8 @@ class Loop:
             self._queue.pop()
             self._ask(opened, move.place, numbers)
 
-    def _is_certain(self, move: Draw) -> bool:
-        """No outcome can make these draws needless."""
-        rules = self.rules
-        return rules.satisfied is None or rules.whole_steps or move.place.step == 0
+    def _may_ask(self) -> bool:
+        return not self._stopping and not any(watcher.tripped for watcher in self.watchers)
 
     def _end_for_want_of_budget(self) -> None:
         assert self.budget is not None
@@ -289,7 +275,8 @@ class Loop:
         usage = usage_of(attempt, group.prompt.messages)
         if self.budget is not None:
             self.budget.spend(usage)
-        self.watcher.arrived(attempt, usage)
+        for watcher in self.watchers:
+            watcher.arrived(attempt, usage)
 
     async def _judge(self, opened: OpenGroup, numbers: Sequence[int]) -> None:
         assert self.scorer is not None
@@ -315,7 +302,8 @@ class Loop:
         self.recorder.verdicts(opened.shard, group, verdicts, compared=self.scorer.compares)
         for number, verdict in verdicts.items():
             if number in group.attempts:
-                self.watcher.judged(group.attempts[number], verdict)
+                for watcher in self.watchers:
+                    watcher.judged(group.attempts[number], verdict)
 
     def _end(self, opened: OpenGroup, reason: Ending) -> None:
         """End a group, once what it no longer needs has been cancelled and what arrived has been judged."""
@@ -334,5 +322,6 @@ class Loop:
 
     def _close(self, opened: OpenGroup, reason: Ending) -> None:
         del self._open[opened]
-        self.watcher.ended(opened, reason)
+        for watcher in self.watchers:
+            watcher.ended(opened, reason)
         self._changed.set()

@@ -89,7 +89,7 @@ def _play(plan: Plan, groups: Sequence[Group]) -> list[tuple[Attempt, Usage]]:
                 run.verdicts[REFERENCE] = group.verdicts[REFERENCE]
             while isinstance(move := next_move(run, rules), Draw):
                 # As in the loop: what may turn out needless is asked for one by one.
-                certain = rules.satisfied is None or rules.whole_steps or move.place.step == 0
+                certain = rules.is_certain(move.place)
                 for number in move.attempts if certain else move.attempts[:1]:
                     attempt, verdict = chance.choice(own if chance.randrange(len(own) + 1) else everything)
                     place = move.place

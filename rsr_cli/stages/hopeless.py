@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from shlex import quote
 
+from rsr_cli.config.settings import Config
 from rsr_cli.errors import ConfigError, GuardStop, InputError
 from rsr_cli.plan import Plan
+from rsr_cli.sampling.guards import Guards
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.types import Group, Prompt
 
@@ -100,3 +102,10 @@ def raise_if_for_nothing(session: Session, results: Sequence[StageResult]) -> No
             f"read some (rsr show -w {root} --failed), check the golds (rsr verify -w {root} --audit) and the "
             "thresholds of the formatters, or take easier prompts",
         )
+
+
+def guards(session: Session, config: Config | None = None) -> Guards:
+    """Return guards that warn on the session's progress, with the limits of its config or of another one."""
+    root, plan = quote(str(session.work_dir.root)), session.plan
+    warn = session.progress.warn
+    return Guards(config or plan.config, plan.passes, root, warn, lambda late: unscored_advice(plan, root, late=late))

@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 from rsr_cli import fingerprints
 from rsr_cli.clients.estimates import usage_of
 from rsr_cli.config.load import LoadedConfig
-from rsr_cli.config.settings import BATCH, Backend, Config, Guards, Limits, SamplerSettings, Shard
+from rsr_cli.config.settings import BATCH, Backend, Config, GuardSettings, Limits, SamplerSettings, Shard
 from rsr_cli.errors import ConfigError, GuardStop
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plan import Plan, resolve
 from rsr_cli.scoring.judge_costs import judge_cost
-from rsr_cli.stages.drawing import Drawing
 from rsr_cli.stages.findings import Finding, Light, findings
 from rsr_cli.stages.forecast import Forecast, forecast
 from rsr_cli.stages.hopeless import refuse_hopeless
 from rsr_cli.stages.prepare import Counts, read_dataset
 from rsr_cli.stages.progress import Progress
+from rsr_cli.stages.sampling_run import SamplingRun
 from rsr_cli.stages.session import Session
 from rsr_cli.stages.verify import score_shards
 from rsr_cli.stages.writable import refuse_unwritable
@@ -88,7 +88,7 @@ def probe(loaded: LoadedConfig, work_dir: Storage | None, progress: Progress, *,
         session = Session(WorkDir(LocalStorage(folder)), loaded, probing, State(), progress, "probe")
         _write(session.work_dir, chosen)
         began = time.monotonic()
-        Drawing(session, [0], None, retry_errors=False).run()
+        SamplingRun(session, [0], None, retry_errors=False).run()
         seconds = time.monotonic() - began
         score_shards(session, [0], fingerprints.of_verifier(plan))
         groups = list(read_groups(session.work_dir, 0))
@@ -142,7 +142,7 @@ def _probing(config: Config, attempts: int) -> Config:
         update={
             "sampling": config.sampling.model_copy(update=sampling | free),
             "sampler": _asking_singly(config.sampler),
-            "guards": Guards(**{name: Limits() for name in Guards.model_fields}),
+            "guards": GuardSettings(**{name: Limits() for name in GuardSettings.model_fields}),
             "shard": Shard(),
         }
     )

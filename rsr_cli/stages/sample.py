@@ -11,9 +11,11 @@ from rsr_cli.clients.batches.folder import awaited, responses_beside
 from rsr_cli.config.settings import Config
 from rsr_cli.errors import BackendError, RsrError, WorkDirError, printable
 from rsr_cli.secrecy import without_secrets
-from rsr_cli.stages.drawing import Drawing, drawn_so_far, is_closed
 from rsr_cli.stages.hopeless import refuse_hopeless
+from rsr_cli.stages.sampling_run import SamplingRun
 from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.shard_closing import is_closed
+from rsr_cli.stages.spent import drawn_so_far
 from rsr_cli.stages.verify import change_notes, score_shards
 from rsr_cli.stages.writable import refuse_unwritable, seen_in_data
 from rsr_cli.storage.local_storage import LocalStorage
@@ -76,21 +78,21 @@ def sample(
             if stale:
                 session.progress.say("the verifier or the golds have changed: the rollouts are scored again first")
                 result.notes += change_notes(score_shards(session, stale, verifier))
-        drawing = Drawing(session, numbers, verifier, retry_errors=record.retry_errors)
+        run = SamplingRun(session, numbers, verifier, retry_errors=record.retry_errors)
         try:
-            drawing.run()
+            run.run()
         finally:
-            result.counts = _totals(session, drawing)
+            result.counts = _totals(session, run)
         if gone := inventory.rollout_losses(session.state, work_dir, numbers):
             raise RsrError(
                 f"{inventory.told(gone)}\n  another process has changed this while it was being sampled",
                 "look for what changes files in the work dir while rsr runs; rsr check lists all that is damaged",
             )
-        if drawing.postponed:
+        if waiting := run.closing.postponed:
             result.postponed = True
             files = awaited(work_dir.batches())
             result.counts |= {
-                "waiting_prompts": drawing.postponed.total(),
+                "waiting_prompts": waiting,
                 "awaited_files": [str(responses_beside(path)) for path in files],
             }
             result.notes += _what_to_answer(plan.config, work_dir, files)
@@ -119,17 +121,17 @@ def _paid_again(session: Session, lost: list[inventory.Loss]) -> WorkDirError:
     )
 
 
-def _totals(session: Session, drawing: Drawing) -> dict[str, Any]:
+def _totals(session: Session, run: SamplingRun) -> dict[str, Any]:
     """The counts of all shards together, however many runs drew them, and what this one has drawn."""
     record, work_dir = session.state.stages["sample"], session.work_dir
     numbers = drawn_so_far(work_dir, record)
-    prompts = numbers.pop("prompts", 0) + drawing.ended_in_open_shards
+    prompts = numbers.pop("prompts", 0) + run.closing.finished_in_open_shards
     reasons: Counter[str] = Counter()
     for shard in (n for n in work_dir.shards() if n in record.shards_done):
         reasons.update(record.by_shard.get(str(shard), {}).get("end_reasons", {}))
-    if drawing.cancelled:
-        numbers["cancelled"] = drawing.cancelled
-    new = drawing.counts["attempts"]
+    if run.budget is not None and run.budget.cancelled:
+        numbers["cancelled"] = run.budget.cancelled
+    new = run.progress.drawn["attempts"]
     return {"prompts": prompts, **numbers, "end_reasons": dict(reasons), "new_attempts": new}
 
 

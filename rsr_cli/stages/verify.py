@@ -15,18 +15,17 @@ from typing import Any
 import pyarrow.compute as pc
 
 from rsr_cli import fingerprints
-from rsr_cli.config.settings import Guards as GuardLimits
-from rsr_cli.config.settings import Limits
+from rsr_cli.config.settings import GuardSettings, Limits
 from rsr_cli.errors import GuardStop, RsrError, first_error
 from rsr_cli.plan import Plan
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.scoring.scorer import ConfiguredScorer
 from rsr_cli.scoring.verifier_tree import with_workers
-from rsr_cli.stages.drawing import guards, spent_money
-from rsr_cli.stages.hopeless import unscored_advice
+from rsr_cli.stages.hopeless import guards, unscored_advice
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.progress import Task
 from rsr_cli.stages.session import Session, StageResult
+from rsr_cli.stages.spent import spent_money
 from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import is_scored, read_rescored, score_mark
 from rsr_cli.store.recorder import Recorder
@@ -238,8 +237,8 @@ class _Scoring:
 def _guard(session: Session) -> Guards:
     """The guard on replies that can't be scored, alone: nothing is drawn here that others could spare. It is for those
     that ask a model: a rule that fails costs nothing but time."""
-    limits = {name: Limits() for name in GuardLimits.model_fields} | {"unscored": session.config.guards.unscored}
-    config = session.config.model_copy(update={"guards": GuardLimits(**limits)})
+    limits = {name: Limits() for name in GuardSettings.model_fields} | {"unscored": session.config.guards.unscored}
+    config = session.config.model_copy(update={"guards": GuardSettings(**limits)})
     return guards(session, config)
 
 

@@ -29,12 +29,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from rsr_cli.clients.estimates import Usage
 from rsr_cli.sampling.allocation import Passes
 from rsr_cli.sampling.budget import Budget, next_round
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import Ending, OpenGroup
+from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.types import Attempt, Completion, Group, Prompt, Verdict
 from tests.line_plot import Panel, write_plot
 
@@ -63,7 +63,7 @@ def real_shaped(count: int, seed: int) -> list[Difficulty]:
 
 
 @dataclass
-class World:
+class World(Watcher):
     """A sampler, scorer, recorder and watcher in one."""
 
     prompts: list[Difficulty]
@@ -72,7 +72,6 @@ class World:
     budget: Budget
     capacity: int = 32
     together: bool = False
-    tripped: bool = False
     compares: bool = False
     curve: Curve = field(default_factory=list)
     passes: Counter[str] = field(default_factory=Counter)
@@ -113,9 +112,6 @@ class World:
     def verdicts(self, shard: int, group: Group, verdicts: Mapping[int, Verdict], *, compared: bool) -> None:
         pass
 
-    def arrived(self, attempt: Attempt, usage: Usage) -> None:
-        pass
-
     def judged(self, attempt: Attempt, verdict: Verdict) -> None:
         if verdict.score == 1.0:
             self.passes[attempt.id] += 1
@@ -153,7 +149,7 @@ async def simulate(prompts: list[Difficulty], seed: int, allocation: str, target
                 yield OpenGroup(0, group)
 
         world.parked = []
-        await Loop(world, world, world, rules, watcher=world, window=WINDOW, budget=budget).run(feed())
+        await Loop(world, world, world, rules, watchers=[world], window=WINDOW, budget=budget).run(feed())
         groups = sorted(world.parked, key=lambda group: int(group.prompt.id))
         rules = next_round(rules, max((rules.worth(group, 0) for group in groups), default=0.0) if rules.worth else 0.0)
     return world.curve

@@ -41,6 +41,7 @@ import yaml
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import OpenGroup
+from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.types import Completion, Group, Prompt, Verdict
 from tests.server.app import Application
 from tests.server.running import start
@@ -236,7 +237,7 @@ class Alone:
 
     def attempt(self, *what: object) -> None: ...
 
-    verdict = arrived = judged = ended = attempt
+    verdicts = attempt
 
     async def run(self, prompts: int, early: bool) -> None:
         async def groups() -> AsyncIterator[OpenGroup]:
@@ -245,7 +246,7 @@ class Alone:
 
         rules = Rules(ROLLOUTS, 4, 4, has_pass if early else None)
         world: Any = self
-        await Loop(world, world if early else None, world, rules, watcher=world, window=1024).run(groups())
+        await Loop(world, world if early else None, world, rules, watchers=[Watcher()], window=1024).run(groups())
 
     def fewest(self, prompts: int) -> tuple[int, float]:
         """The fewest samples that reach a pass, or all where there is none, and their seconds."""

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from rsr_cli.clients.estimates import Usage
 from rsr_cli.errors import BackendUnavailable
 from rsr_cli.sampling.budget import Budget
 from rsr_cli.sampling.fold import Rules
 from rsr_cli.sampling.loop import Loop
 from rsr_cli.sampling.queue import OpenGroup
+from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.scoring.scorer import owed_numbers
 from rsr_cli.types import Attempt, Completion, EndReason, Group, Prompt, Verdict
 
 
 @dataclass
-class World:
+class World(Watcher):
     """A sampler, scorer, recorder and watcher in one. Prompt `pN` passes at its N-th attempt."""
 
     slow: str | None = None
@@ -31,7 +31,6 @@ class World:
     most_open: int = 0
     capacity: int = 100
     together: bool = False
-    tripped: bool = False
     cancelled: list[tuple[str, int]] = field(default_factory=list)
     delays: dict[tuple[str, int], float] = field(default_factory=dict)
 
@@ -88,12 +87,6 @@ class World:
             ("verdict", f"{group.prompt.id}:{number}", verdict.score) for number, verdict in verdicts.items()
         ]
 
-    def arrived(self, attempt: Attempt, usage: Usage) -> None:
-        pass
-
-    def judged(self, attempt: Attempt, verdict: Verdict) -> None:
-        pass
-
     def ended(self, opened: OpenGroup, reason: EndReason) -> None:
         self.ends[opened.group.prompt.id] = reason
 
@@ -116,7 +109,7 @@ async def drive(
 
     rules = Rules(8, step_size, 4, has_pass if early else None, whole_steps=early and world.compares)
     scorer = world if early else None
-    await Loop(world, scorer, world, rules, watcher=world, window=window, budget=budget).run(feed())
+    await Loop(world, scorer, world, rules, watchers=[world], window=window, budget=budget).run(feed())
 
 
 def group(name: str) -> Group:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from rsr_cli.clients.estimates import Usage
 from rsr_cli.config.load import load_config
 from rsr_cli.errors import GuardStop
 from rsr_cli.sampling.guards import Guards, missing_reply
@@ -19,6 +20,7 @@ from tests.server.scenario import Ask, Reply, arithmetic_reply
 from tests.work_dirs import journals, rows, state, sums, write_config, write_rows
 
 HUNDRED = 100
+USAGE = Usage(1, 1, estimated=False)
 PROMPTS = 150
 
 
@@ -215,12 +217,12 @@ def test_a_server_that_degrades_in_the_midst_of_a_run_is_noticed(tmp_path: Path)
     warnings: list[str] = []
     watching = guards(tmp_path, warnings)
     for index in range(2000):
-        watching.arrived(attempt(index))
+        watching.arrived(attempt(index), USAGE)
         watching.judged(attempt(index), Verdict(float(index % 2)))
     watching.raise_if_tripped()
     assert not warnings
     for index in range(2000, 2100):
-        watching.arrived(attempt(index, "length"))
+        watching.arrived(attempt(index, "length"), USAGE)
     with pytest.raises(GuardStop, match="the guard on truncation"):
         watching.raise_if_tripped()
     assert len(warnings) == 1, "it was warned of on the way"
@@ -231,9 +233,9 @@ def test_the_quick_failures_of_a_wide_start_are_no_alarm(tmp_path: Path) -> None
     warnings: list[str] = []
     watching = guards(tmp_path, warnings, "sampler.concurrent_requests=500")
     for index in range(60):
-        watching.arrived(attempt(index, "error", error="too long"))
+        watching.arrived(attempt(index, "error", error="too long"), USAGE)
     for index in range(60, 700):
-        watching.arrived(attempt(index))
+        watching.arrived(attempt(index), USAGE)
     watching.raise_if_tripped()
     assert not warnings
 
@@ -242,7 +244,7 @@ def test_attempts_of_prompts_that_an_earlier_run_began_are_not_judged(tmp_path: 
     """A resume in the tail meets none but hard prompts."""
     watching = guards(tmp_path, [])
     for index in range(500):
-        watching.arrived(attempt(index % 50, "length", step=3, attempt=index))
+        watching.arrived(attempt(index % 50, "length", step=3, attempt=index), USAGE)
     watching.raise_if_tripped()
 
 
@@ -250,7 +252,7 @@ def test_bare_answers_may_repeat(tmp_path: Path) -> None:
     warnings: list[str] = []
     watching = guards(tmp_path, warnings)
     for index in range(400):
-        watching.arrived(attempt(index // 4, response="The answer is (A)."))
+        watching.arrived(attempt(index // 4, response="The answer is (A)."), USAGE)
     watching.raise_if_tripped()
     assert not warnings
 

@@ -28,11 +28,11 @@ READINGS = 40
 RSR_WITH_TIMED_FLUSHES = """
 import sys, time
 from rsr_cli.cli.app import main
-from rsr_cli.stages import drawing
+from rsr_cli.stages import sampling_run
 from rsr_cli.store.recorder import Recorder
 
-assert drawing._LEAST_WINDOW
-drawing._LEAST_WINDOW = 1
+assert sampling_run._LEAST_WINDOW
+sampling_run._LEAST_WINDOW = 1
 
 flush, log = Recorder.flush, open(sys.argv.pop(1), "w", buffering=1)
 

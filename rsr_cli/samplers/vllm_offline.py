@@ -18,7 +18,7 @@ from rsr_cli.plugins.contracts import Sampler
 from rsr_cli.runtime.as_completed import as_completed
 from rsr_cli.samplers.continuing import CONTINUING_FIELDS, continued, open_message, redrawn
 from rsr_cli.samplers.engines.gpus import count_gpus
-from rsr_cli.samplers.engines.messages import Draw, Drawn, Engine, EngineSpec, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, Engine, EngineSpec, Refused
 from rsr_cli.samplers.engines.plugin import WANTED
 from rsr_cli.samplers.engines.pool import EnginePool
 from rsr_cli.samplers.params import OWN_FIELDS, Params, common_params, request_params
@@ -121,7 +121,7 @@ class VllmOffline(Sampler):
             return self._failed(attempt, str(error), self._common)
         return await self._ask(attempt, self._draw_of(prompt, attempt, params), params)
 
-    async def _ask(self, attempt: int, draw: Draw, params: Params) -> Completion:
+    async def _ask(self, attempt: int, draw: DrawRequest, params: Params) -> Completion:
         assert self._pool is not None, "the sampler was not entered"
         began = time.monotonic()
         drawn = await self._pool.draw(draw)
@@ -132,9 +132,9 @@ class VllmOffline(Sampler):
     def _params_of(self, prompt: Prompt) -> Params:
         return request_params(self._settings, prompt) if "sampling" in prompt.metadata else self._common
 
-    def _draw_of(self, prompt: Prompt, attempt: int, params: Params) -> Draw:
+    def _draw_of(self, prompt: Prompt, attempt: int, params: Params) -> DrawRequest:
         seed = None if self._run_seed is None else attempt_seed(self._run_seed, prompt.id, attempt)
-        return Draw(prompt.messages, params.max_tokens, params.fields(), seed)
+        return DrawRequest(prompt.messages, params.max_tokens, params.fields(), seed)
 
     def _completion(self, attempt: int, drawn: Drawn, seed: int | None, params: Params, latency_s: float) -> Completion:
         dropped = drawn.finish_reason == "length" and self._settings.drop_truncated
@@ -178,7 +178,7 @@ class VllmOffline(Sampler):
             chat_template=_chat_template(settings),
             reasoning_parser=settings.reasoning_parser,
             environment={name: os.environ.get(name, value) for name, value in _ENVIRONMENT.items()},
-            trial=Draw([], self._common.max_tokens, self._common.fields()),
+            trial=DrawRequest([], self._common.max_tokens, self._common.fields()),
         )
 
     async def _engine_count(self) -> int:

@@ -1,1 +1,1 @@
-"""The sampling loop: which attempts each group still needs, and the coroutines that draw them."""
+"""The sampling loop: which attempts each group still needs, and the coroutines that request them."""

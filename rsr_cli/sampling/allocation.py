@@ -1,4 +1,4 @@
-"""How draws are shared out over the prompts: when a prompt has enough, and what one more draw for it is worth."""
+"""The allocation of draws to prompts: when a prompt has enough, and the value of one more draw for it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from math import comb
 from rsr_cli.types import Group
 
 _PRIOR = 0.5
-"""Both parameters of the Beta prior of a prompt's pass rate (Jeffreys')."""
+"""Both parameters of the Beta prior of a prompt's pass rate (the Jeffreys prior)."""
 
 
 class Passes:
-    """The passes that a prompt is to have, and what follows from those it has.
+    """The number of passes that a prompt needs, by several rules.
 
-    `passes` tells whether a score is one, `target` is how many are wanted, and the first `first_step` attempts tell how
-    hard a prompt is. `kept` returns a group as formatters see it: a pass that is filtered is none. Every method is a
-    function of the group alone.
+    `passes` says whether a score is a pass, `target` is the number of passes wanted, and the difficulty of a prompt is
+    estimated from its first `first_step` attempts. `kept` returns a group as formatters see it: a filtered pass does
+    not count. Every method is a function of the group alone.
     """
 
     def __init__(
@@ -32,12 +32,14 @@ class Passes:
         self._first_step = first_step
 
     def uniform(self, group: Group) -> bool:
-        """The prompt has its target of passes."""
+        """Return whether the prompt has the target number of passes."""
         return self._count(group) >= self._target
 
     def prop2diff(self, group: Group) -> bool:
-        """The prompt has passes in proportion to its difficulty, which is the fail rate of its first step. One that
-        never passes there needs the target, each needs at least one (Tong et al. 2024, DART-Math, arXiv 2407.13690).
+        """Return whether the prompt has passes in proportion to its difficulty, the fail rate of its first step.
+
+        A prompt without a pass in the first step needs the target number, and every prompt needs at least one (Tong
+        et al. 2024, DART-Math, arXiv 2407.13690).
         """
         first = [score for rollout, score in group.scored() if rollout.attempt.attempt < self._first_step]
         kept = {rollout.attempt.attempt: score for rollout, score in self._kept(group).scored()}
@@ -47,12 +49,12 @@ class Passes:
         return self._count(group) >= max(1, share)
 
     def worth(self, group: Group, under_way: int) -> float:
-        """What one more draw is worth: the prompts that it newly satisfies, in expectation, per token.
+        """Return the value of one more draw: the expected number of prompts that it newly satisfies, per token.
 
-        The chance of a pass is the mean of the Beta posterior of the pass rate; a truncated attempt is a draw without a
-        pass, a failed one is none. A prompt that lacks k passes takes k / chance draws, so one draw is a chance / k of
-        it, if those under way do not bring the k anyway. A draw is taken to cost what the prompt's draws so far have
-        cost on average; before the first nothing is known, and it comes before all others.
+        The probability of a pass is the mean of the Beta posterior of the pass rate. A truncated attempt counts as a
+        draw without a pass, a failed one does not count. A prompt that lacks k passes takes k / probability draws, so
+        one draw contributes probability / k, unless the k passes come from the draws `under_way`. The cost of a draw is
+        estimated as the mean cost of the prompt's draws so far; prompts without any are drawn before all others.
         """
         judged = [
             attempt
@@ -73,5 +75,5 @@ class Passes:
 
 
 def _chance_of_fewer(successes: int, trials: int, chance: float) -> float:
-    """Fewer than so many of the trials succeed."""
+    """Return the probability of fewer than so many successes (binomial)."""
     return sum(comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(min(successes, trials + 1)))

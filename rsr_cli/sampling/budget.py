@@ -1,4 +1,4 @@
-"""What a run may spend, in tokens and in money, and the rounds in which it does."""
+"""The budget of a run, in tokens and in money, and the rules of its rounds."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from rsr_cli.sampling.fold import Rules
 
 @dataclass(slots=True)
 class Budget:
-    """Tokens are those of prompts and completions together; a limit is None where there is none.
+    """Limits on tokens (of prompts and completions together) and on money; None: no limit.
 
-    What is under way counts too, each attempt at the longest seen so far (before the first at its limit, but one is
-    drawn in any case). So towards the end fewer draws are under way, and the limits are passed at most by what the last
-    answers are longer than all before them.
+    Attempts in flight count as well, each with the length of the longest one so far; before the first one arrives, with
+    its token limit, though one attempt is always allowed. So concurrency decreases towards the end, and the budget is
+    exceeded at most by the amount that the last answers are longer than all earlier ones.
     """
 
     tokens: int | None
     cost: float | None
     prices: tuple[float, float]
-    """Of a million prompt tokens and of a million completion tokens."""
+    """Of a million prompt tokens, and of a million completion tokens."""
     max_tokens: int
-    """The most completion tokens of one attempt."""
+    """The maximum number of completion tokens of one attempt."""
     spent_prompt: int = 0
     spent_completion: int = 0
     attempts: int = 0
-    """Those that the tokens were spent for."""
+    """The attempts that the tokens were spent on."""
     estimated: int = 0
-    """Attempts whose tokens no server has counted, in this run."""
+    """Attempts of this run whose tokens are estimates: the server reported no usage."""
     cancelled: int = 0
-    """Attempts that were asked for and given up: each is taken to have cost what the others have on average."""
+    """Attempts that were cancelled in flight: each is assumed to have cost the mean of the others."""
     other_cost: Callable[[], float] = lambda: 0.0
-    """What else the work dir has cost: its judge."""
+    """Returns the other costs of the work dir: its judges."""
     exhausted: bool = False
-    """Some draw was given up for want of it."""
+    """True once a draw was refused because the budget ran out."""
     _longest_prompt: int = 0
     _longest_completion: int | None = None
 
@@ -54,7 +54,7 @@ class Budget:
             self._longest_completion = max(self._longest_completion or 0, completion)
 
     def allows(self, attempts: int) -> bool:
-        """There is room for so many attempts, counting all that are under way."""
+        """Return whether there is budget for so many attempts in flight."""
         if self._longest_completion is None and attempts == 1:
             attempts = 0
         longest = self.max_tokens if self._longest_completion is None else self._longest_completion
@@ -69,8 +69,9 @@ class Budget:
 
 
 def next_round(rules: Rules, best: float) -> Rules:
-    """The rules of the next round: one step more for every prompt, where draws differ in worth only for those that are
-    worth half of the `best` or more. In the last one nothing is capped, so that every group says why it ends."""
+    """Return the rules of the next round: one step more for every prompt; with adaptive allocation, only for those
+    whose next draw has at least half the value of the `best` one. The last round has no maximum of attempts, so that
+    every group ends with its own end reason."""
     most = rules.max_attempts
     if most is not None:
         most = most + rules.step_size if most < rules.step_size * rules.max_steps else None

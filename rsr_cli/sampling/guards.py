@@ -1,8 +1,8 @@
-"""Guards: shares that no healthy run shows for long, watched from the first hundred completions on.
+"""Guards: limits on the shares of truncated, failed, empty … completions, from the first hundred completions on.
 
-Hard prompts take far more attempts than easy ones, and the tail of every run is theirs: a share of the attempts would
-rise in any run. So a guard looks at the prompts that were begun last, and each of them counts once; and a share must be
-beyond its limit by more than chance explains.
+Hard prompts take far more attempts than easy ones, and dominate the tail of every run, so a share of all attempts would
+rise in any run. A guard therefore looks at the prompts that were begun last, weighs each of them equally, and trips
+only where the share is significantly beyond its limit.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from rsr_cli.clients.estimates import Usage
 from rsr_cli.config.settings import Config, Limits
 from rsr_cli.errors import GuardStop, printable
 from rsr_cli.reply import final_reply
+from rsr_cli.sampling.guard_windows import Texts, Window
 from rsr_cli.sampling.watcher import Watcher
-from rsr_cli.sampling.windows import Texts, Window
 from rsr_cli.types import Attempt, Verdict
 
 _PROMPTS = 100
-"""The least size of a window."""
+"""The minimum size of a window."""
 _LEAST = 50
-"""The attempts that a guard must have seen before it judges."""
+"""The minimum number of attempts before a guard is evaluated."""
 _LEAST_UNSCORED = 30
-"""The verdicts that the guard on unknown ones must have seen: it judges while the loop waits for the first ones."""
+"""The minimum number of verdicts for the guard on unknown ones: the loop waits for the first verdicts meanwhile."""
 _LEAST_PROMPTS = 10
-"""The prompts that these must be of."""
+"""The minimum number of prompts that they belong to."""
 _LEAST_TEXTS = 20
-"""The prompts whose responses are compared with each other."""
+"""The minimum number of prompts whose responses are compared with each other."""
 _STANDARD_ERRORS = 2.0
-"""The standard errors by which a share must be beyond its limit."""
+"""A share must be beyond its limit by this many standard errors."""
 _BETWEEN = 20
-"""Attempts or verdicts from one judging to the next."""
+"""Attempts or verdicts between evaluations."""
 _SILENCE_S = 1800.0
-"""From a warning to the same one again."""
+"""Between two warnings of the same guard."""
 _EDGE = 64
-"""Characters at the edges of a text in which a think tag shows."""
+"""Characters at the start or end of a text that are searched for a think tag."""
 
 
 class Guards(Watcher):
-    """Is told of every attempt and verdict. Beyond `warn` a share is told, beyond `stop` it ends the run.
+    """Watches every attempt and verdict. A share beyond `warn` is reported, a share beyond `stop` ends the run.
 
-    `passes` says whether a score is a pass; `work_dir` is named in what to do next. With many requests in flight the
-    quick answers come first, and those that hold nothing are quick: what counts these waits until as many have arrived
-    as are in flight, and the window is twice as long, so that no burst fills it.
+    `passes` says whether a score is a pass; `work_dir` appears in the advice. With many requests in flight the quick
+    answers arrive first, and empty ones are quick: the guards on these wait until as many answers have arrived as are
+    in flight, and the window is twice as long, so that no burst fills it.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Guards(Watcher):
         warn: Callable[[str], None],
         unscored_advice: Callable[[bool], str],
     ) -> None:
-        """`unscored_advice` says what to do about replies that can't be scored, some of which may have timed out."""
+        """`unscored_advice` returns what to do about replies that can't be scored, given whether some timed out."""
         self._config = config
         self._passes = passes
         self._work_dir = work_dir
@@ -69,7 +69,7 @@ class Guards(Watcher):
         self._repeats = Window(size)
         self._texts = Texts(size)
         self._latest = {"errors": "", "empty": "", "unscored": ""}
-        """What was the matter with the last attempt that a guard has counted."""
+        """The description of the latest attempt that each guard has counted."""
         self._events = 0
         self._warned: dict[str, float] = {}
         self._stop: GuardStop | None = None
@@ -86,38 +86,39 @@ class Guards(Watcher):
         elif (repeats := self._texts.add(attempt)) is not None:
             self._repeats.add(attempt.id, ("repeated",) if repeats else (), begins=True)
         self._attempts.add(attempt.id, (found,) if found else (), begins=attempt.step == 0)
-        self._judge_now_and_then()
+        self._evaluate_at_intervals()
 
     def judged(self, attempt: Attempt, verdict: Verdict, *, begins: bool | None = None) -> None:
-        """`begins` is true where prompts count that an earlier run has begun; else those count that this one begins."""
+        """`begins` is true where prompts that an earlier run has begun enter the window as well."""
         found: list[str] = []
         if verdict.score is None:
             found.append("unscored")
             self._latest["unscored"] = f"{verdict.status}: {verdict.explanation or 'no reason given'}"
         elif not self._passes(verdict.score):
             found.append("no_pass")
-        if verdict.status == "no_answer" and not missing_reply(attempt):  # what has no reply is another guard's
+        if verdict.status == "no_answer" and not missing_reply(attempt):  # the guard on empty ones counts the others
             found.append("no_answer")
         self._verdicts.add(attempt.id, found, begins=attempt.step == 0 if begins is None else begins)
-        self._judge_now_and_then()
+        self._evaluate_at_intervals()
 
     async def watch(self) -> None:
-        """Raises the GuardStop of the first guard that trips; returns never."""
+        """Raise the GuardStop of the first guard that trips; never return."""
         await self._tripped.wait()
         self.raise_if_tripped()
 
     def raise_if_tripped(self) -> None:
+        """Raise the GuardStop of a guard that has tripped."""
         if self._stop is not None:
             raise self._stop
 
-    def _judge_now_and_then(self) -> None:
+    def _evaluate_at_intervals(self) -> None:
         self._events += 1
         if self._events % _BETWEEN == 0:
             for name, share, prompts in self._shares():
-                self._judge(name, share, prompts)
+                self._evaluate(name, share, prompts)
 
     def _shares(self) -> Iterator[tuple[str, float, int]]:
-        """Of the guards that have seen enough: the share and the prompts that it is of."""
+        """Yield the name, share and number of prompts of each guard that has seen enough."""
         at_first = max(_LEAST, self._in_flight)
         windows: list[tuple[str, Window, int]] = [
             ("truncation", self._attempts, _LEAST),
@@ -134,10 +135,10 @@ class Guards(Watcher):
         if len(self._texts) >= _LEAST_TEXTS:
             yield "identical", self._texts.most_common_share(), len(self._texts)
 
-    def _judge(self, name: str, share: float, prompts: int) -> None:
+    def _evaluate(self, name: str, share: float, prompts: int) -> None:
         limits: Limits = getattr(self._config.guards, name)
         if self._stop is None and _beyond(share, limits.stop, prompts):
-            what, change = self._told(name, share)
+            what, change = self._describe(name, share)
             self._stop = GuardStop(
                 f"the guard on {name} stops the run: {what} (its limit is {limits.stop:.0%}). What arrived is kept",
                 f"{change}\n  to go on as it is: rsr resume -w {self._work_dir} guards.{name}.stop=null",
@@ -146,14 +147,14 @@ class Guards(Watcher):
             self._tripped.set()
         elif _beyond(share, limits.warn, prompts) and self._may_warn(name):
             self._warned[name] = time.monotonic()
-            what, change = self._told(name, share)
+            what, change = self._describe(name, share)
             self._warn(f"{what}. {change[0].upper()}{change[1:]}")
 
     def _may_warn(self, name: str) -> bool:
         return self._stop is None and time.monotonic() - self._warned.get(name, -_SILENCE_S) >= _SILENCE_S
 
-    def _told(self, name: str, share: float) -> tuple[str, str]:
-        """What was seen, and what to change."""
+    def _describe(self, name: str, share: float) -> tuple[str, str]:
+        """Return what was seen, and what to change."""
         root, sampler = self._work_dir, self._config.sampler
         of = f"{share:.0%} of"
         match name:
@@ -167,7 +168,7 @@ class Guards(Watcher):
                 return (
                     f"{of} the attempts of the last {len(self._attempts)} prompts failed for good, the latest with: "
                     f"{printable(self._latest['errors'])[:200].rstrip('.')}",
-                    f"once that is mended: rsr resume -w {root} --retry-errors",
+                    f"once that is fixed: rsr resume -w {root} --retry-errors",
                 )
             case "empty":
                 return (
@@ -204,15 +205,15 @@ class Guards(Watcher):
                 return (
                     f"{of} the later responses of {len(self._repeats)} prompts repeat an earlier one word for word",
                     f"with sampler.temperature={sampler.temperature} and sampling.seed={self._config.sampling.seed}, "
-                    "does the server heed both? More draws of the same bring nothing: set a higher temperature "
+                    "does the server apply both? More identical draws add nothing: set a higher temperature "
                     "(in a new work dir), or sampling.max_rollouts=1",
                 )
 
 
 def missing_reply(attempt: Attempt) -> str | None:
-    """Why a whole completion holds no reply; None where it holds one.
+    """Return why a complete completion has no reply; None where it has one.
 
-    Cheap: a long text is searched for its thinking only where it begins with some.
+    A long text is searched for the end of its thinking only where it begins with thinking.
     """
     text = attempt.response
     if attempt.tool_calls is not None:
@@ -229,12 +230,13 @@ def missing_reply(attempt: Attempt) -> str | None:
 
 
 def requests_in_flight(config: Config) -> int:
+    """Return the number of concurrent requests, over all members of a mixture."""
     members = config.sampler.members
     return sum(member.concurrent_requests for member in members) if members else config.sampler.concurrent_requests
 
 
 def _beyond(share: float, limit: float | None, prompts: int) -> bool:
-    """By more than chance explains, were the prompts drawn at random."""
+    """Return whether the share is significantly beyond the limit, for a random sample of so many prompts."""
     if limit is None or share <= limit + 1e-9:
         return False
     return share - _STANDARD_ERRORS * sqrt(max(0.0, share * (1 - share)) / prompts) > limit

@@ -1,4 +1,4 @@
-"""The queue of the groups that may draw: those with the fewest draws under way first."""
+"""The queue of the groups that may draw, ordered by their number of pending attempts."""
 
 from __future__ import annotations
 
@@ -13,60 +13,63 @@ from rsr_cli.sampling.fold import Draw, Place, Rules
 from rsr_cli.types import EndReason, Group
 
 _VOID_ENTRIES = 256
-"""Entries beyond two for each open group, from which on the void ones are looked for."""
+"""The queue is cleared of outdated entries when it has this many beyond two for each open group."""
 
 Ending = EndReason | Literal["postponed"]
-"""Why a group leaves the loop. A postponed one has not ended: its answers will be there for a later run."""
+"""Why a group leaves the loop. A postponed group has not ended: a later run will get its answers."""
 
 
 @dataclass(eq=False, slots=True)
 class OpenGroup:
-    """A group in the window, and what is under way for it."""
+    """A group in the window, and its pending attempts."""
 
     shard: int
     group: Group
     pending: dict[int, Place] = field(default_factory=dict)
-    """Attempts asked for, and those that wait for a verdict."""
+    """Attempts that were requested, and those that wait for a verdict."""
     asking: dict[asyncio.Task[None], Sequence[int]] = field(default_factory=dict)
-    """The requests that have not been answered, and their attempts."""
+    """The tasks of the requests in flight, and their attempts."""
     enough: int | None = None
-    """The attempts from this number on are not needed."""
+    """Attempts numbered so or higher are not needed."""
     postponed: set[int] = field(default_factory=set)
-    """Of those pending, the attempts that a later run will get."""
+    """The pending attempts that a later run will get."""
     ending: Ending | None = None
-    """Why it has ended, while its draws under way are being cancelled."""
+    """Why it has ended, while its requests in flight are being cancelled."""
     version: int = 0
-    """Counts its changes: an older entry in the queue is void."""
+    """The number of its changes: older entries in the queue are outdated."""
 
     @property
     def is_being_judged(self) -> bool:
+        """A pending attempt has arrived and waits for its verdict."""
         return any(number in self.group.attempts for number in self.pending)
 
     def does_without(self, numbers: Sequence[int]) -> bool:
+        """Return whether these attempts are no longer needed."""
         return self.ending is not None or (self.enough is not None and numbers[0] >= self.enough)
 
 
 class Queue:
-    """Groups and what they may draw. A group has one entry that counts, its latest."""
+    """A priority queue of groups and their possible draws. Only the latest entry of a group is valid."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[int, float, int, int, OpenGroup, Draw]] = []
         self._order = count()
 
     def push(self, opened: OpenGroup, move: Draw, place: float, open_groups: int) -> None:
-        """Of groups with as many under way the one with the smaller `place` comes first, then the one that came first.
+        """Add a group. Order: fewest pending attempts, then smallest `place`, then first come, first served.
 
-        What is behind the groups that wait may never come to the front, and would hold groups that ended long ago: so
-        void entries are taken out when there are many for so many open groups.
+        Entries behind groups that wait may never reach the front, and would keep groups alive that ended long ago. So
+        outdated entries are removed when there are many of them, given `open_groups`.
         """
         entry = (len(opened.pending), place, next(self._order), opened.version, opened, move)
         heapq.heappush(self._entries, entry)
         if len(self._entries) > 2 * open_groups + _VOID_ENTRIES:
-            self._entries = [entry for entry in self._entries if _counts(entry)]
+            self._entries = [entry for entry in self._entries if _is_valid(entry)]
             heapq.heapify(self._entries)
 
     def first(self) -> tuple[OpenGroup, Draw] | None:
-        while self._entries and not _counts(self._entries[0]):
+        """Return the first group and its draw, without removing it."""
+        while self._entries and not _is_valid(self._entries[0]):
             heapq.heappop(self._entries)
         return self._entries[0][-2:] if self._entries else None
 
@@ -74,19 +77,19 @@ class Queue:
         heapq.heappop(self._entries)
 
     def clear(self) -> list[OpenGroup]:
-        """Takes out all groups."""
+        """Remove and return all groups."""
         entries, self._entries = self._entries, []
-        return [entry[4] for entry in entries if _counts(entry)]
+        return [entry[4] for entry in entries if _is_valid(entry)]
 
 
-def _counts(entry: tuple[int, float, int, int, OpenGroup, Draw]) -> bool:
+def _is_valid(entry: tuple[int, float, int, int, OpenGroup, Draw]) -> bool:
     return entry[3] == entry[4].version and entry[4].ending is None
 
 
 def expected_seconds(opened: OpenGroup, rules: Rules, typical: float) -> float:
-    """The time that a group's further draws may be expected to take, one after the other; infinite before its first.
+    """Return the expected seconds of a group's remaining draws, one after the other; infinite before the first.
 
-    `typical` is the mean latency of all answers.
+    `typical` is the mean latency of all answers, in seconds.
     """
     attempts = opened.group.attempts
     asked = len(attempts) + len(opened.pending)
@@ -94,7 +97,7 @@ def expected_seconds(opened: OpenGroup, rules: Rules, typical: float) -> float:
         return float("inf")
     left = float(max(0, rules.max_rollouts - asked))
     if rules.satisfied is not None:
-        # The expected draws until a pass, or the end, at the chance that so many fails leave.
+        # The expected number of draws until a pass or the end, at a pass rate estimated from the fails so far.
         chance = 0.5 / (1 + len(attempts))
         left = (1 - (1 - chance) ** left) / chance
     seconds = sum(attempt.latency_s for attempt in attempts.values()) + typical

@@ -10,8 +10,8 @@ from typing import Literal
 from rsr_cli.config.settings import Config, Limits
 from rsr_cli.errors import printable
 from rsr_cli.reply import final_reply
+from rsr_cli.sampling.guard_windows import Texts
 from rsr_cli.sampling.guards import missing_reply
-from rsr_cli.sampling.windows import Texts
 from rsr_cli.types import Attempt, Group, Verdict
 
 Light = Literal["green", "yellow", "red"]

@@ -15,14 +15,14 @@ import rsr_cli
 from rsr_cli.config.settings import SamplerSettings
 from rsr_cli.errors import BackendError, ConfigError
 from rsr_cli.samplers.engines.finish_reasons import end_token_ids, finish_reason
-from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, EngineFailed, EngineGone, EngineSpec, Facts, Refused
 from rsr_cli.samplers.engines.pool import EnginePool
 from rsr_cli.samplers.engines.process import EngineProcess
 from rsr_cli.samplers.engines.vllm_engine import cause, opened_tag, split_by_tags
 from rsr_cli.samplers.vllm_offline import VllmOffline, with_new_seed
 
 TINY = Path(rsr_cli.__file__).parent / "tiny/model"
-DRAW = Draw([{"role": "user", "content": "?"}], 8, {})
+DRAW = DrawRequest([{"role": "user", "content": "?"}], 8, {})
 without_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is not None, reason="vLLM is installed")
 
 
@@ -165,7 +165,7 @@ class BenchEngine:
         self.asked_for_steps = 0
         self.killed = False
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         if self.killed:
             raise EngineGone("killed")
         future: asyncio.Future[Drawn | Refused] = asyncio.get_running_loop().create_future()

@@ -1,8 +1,8 @@
 """The process of an engine outside Ray: it reads requests from a socket and writes results to it.
 
 `python -m rsr_cli.samplers.engines.host FD PARENT_PID`, started by process.py. Each frame is a length of four bytes and
-a pickle: first the EngineSpec in, and Facts or EngineFailed out; then (number, Draw) or (number, None) to cancel in,
-and (number, Drawn | Refused | EngineGone) out. The number 0 asks for the steps made so far.
+a pickle: first the EngineSpec in, and Facts or EngineFailed out; then (number, DrawRequest), or (number, None) to
+cancel, in, and (number, Drawn | Refused | EngineGone) out. The number 0 asks for the steps made so far.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import Any
 
-from rsr_cli.samplers.engines.messages import Draw, EngineFailed, EngineGone
+from rsr_cli.samplers.engines.messages import DrawRequest, EngineFailed, EngineGone
 from rsr_cli.samplers.engines.vllm_engine import VllmEngine
 
 _PR_SET_PDEATHSIG = 1
@@ -50,7 +50,7 @@ async def _serve(connection: socket.socket) -> None:
     write_frame(writer, engine.facts)
     tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def answer(number: int, draw: Draw) -> None:
+    async def answer(number: int, draw: DrawRequest) -> None:
         try:
             write_frame(writer, (number, await engine.draw(draw)))
         except EngineGone as gone:

@@ -20,11 +20,11 @@ class EngineSpec:
     chat_template: str | None
     reasoning_parser: str | None
     environment: dict[str, str]
-    trial: Draw
+    trial: DrawRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class DrawRequest:
     """One completion to be drawn. `fields` are sampling fields and those of the chat template."""
 
     messages: list[Message]
@@ -72,7 +72,7 @@ class Engine(Protocol):
 
     facts: Facts
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         """Raises EngineGone."""
         ...
 

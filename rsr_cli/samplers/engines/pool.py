@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rsr_cli.errors import BackendError
-from rsr_cli.samplers.engines.messages import Draw, Drawn, Engine, EngineFailed, EngineGone, Facts, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, Engine, EngineFailed, EngineGone, Facts, Refused
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class EnginePool:
     def _room_of_one(self) -> int:
         return int(self.facts.max_num_seqs * _IN_FLIGHT_PER_SEQUENCE) + 1
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         """Asks again where an engine dies over it. Raises BackendError where there are no engines any more."""
         for _ in range(_ASKED_AT_MOST):
             seat = await self._take_seat()

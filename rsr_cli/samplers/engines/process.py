@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from rsr_cli.samplers.engines.host import STEPS, read_frame, write_frame
-from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, EngineFailed, EngineGone, EngineSpec, Facts, Refused
 
 
 class EngineProcess:
@@ -41,7 +41,7 @@ class EngineProcess:
             raise
         return engine
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         number = next(self._numbers)
         try:
             answer: Drawn | Refused = await self._ask(number, draw)
@@ -73,7 +73,7 @@ class EngineProcess:
         self.facts = answer
         self._listener = asyncio.create_task(self._listen(reader))
 
-    async def _ask(self, number: int, draw: Draw | None) -> Any:
+    async def _ask(self, number: int, draw: DrawRequest | None) -> Any:
         if self._gone is not None:
             raise EngineGone(str(self._gone))
         future = asyncio.get_running_loop().create_future()

@@ -8,7 +8,7 @@ from typing import Any
 
 from rsr_cli.clients.ray_cluster import connect, first_line
 from rsr_cli.errors import BackendError
-from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, EngineFailed, EngineGone, EngineSpec, Facts, Refused
 
 _USER = "vllm-offline with several engines"
 _DRAWS_AT_ONCE = 100_000
@@ -61,7 +61,7 @@ class RayEngine:
         self._actor = actor
         self.facts = facts
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         import ray
 
         call = self._actor.draw.remote(draw)
@@ -105,7 +105,7 @@ class EngineActor:
             return str(failure)
         return self._engine.facts
 
-    async def draw(self, draw: Draw) -> Drawn | Refused | EngineGone:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused | EngineGone:
         try:
             return await self._engine.draw(draw)
         except EngineGone as gone:

@@ -18,7 +18,7 @@ from jinja2 import TemplateError
 from rsr_cli.clients.finish_reasons import FAILED, meaning_of, word_of
 from rsr_cli.reply import final_reply, split_thinking
 from rsr_cli.samplers.engines.finish_reasons import end_token_ids, finish_reason
-from rsr_cli.samplers.engines.messages import Draw, Drawn, EngineFailed, EngineGone, EngineSpec, Facts, Refused
+from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, EngineFailed, EngineGone, EngineSpec, Facts, Refused
 
 _TEMPLATE_FIELDS = ("chat_template_kwargs", "add_generation_prompt", "continue_final_message")
 """The fields of a request that go to the chat template, as on vLLM's server."""
@@ -78,7 +78,7 @@ class VllmEngine:
         config = self._engine.vllm_config.scheduler_config
         self.facts = Facts(max_num_seqs=config.max_num_seqs, vllm_version=vllm.__version__)
 
-    async def draw(self, draw: Draw) -> Drawn | Refused:
+    async def draw(self, draw: DrawRequest) -> Drawn | Refused:
         """Cancelled, it takes the request off the engine. Raises EngineGone."""
         from vllm.exceptions import VLLMClientError
 
@@ -123,7 +123,7 @@ class VllmEngine:
 
         processor.process_outputs = process_and_count
 
-    def _sampling_params(self, draw: Draw) -> Any:
+    def _sampling_params(self, draw: DrawRequest) -> Any:
         """EngineFailed where a field is unknown or of the wrong kind."""
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
@@ -143,7 +143,7 @@ class VllmEngine:
             words = str(error).removeprefix("SamplingParams.from_optional() ")
             raise EngineFailed(f"a sampling field is refused: {words}") from error
 
-    def _template_fields(self, draw: Draw) -> dict[str, Any]:
+    def _template_fields(self, draw: DrawRequest) -> dict[str, Any]:
         fields = {name: draw.fields[name] for name in _TEMPLATE_FIELDS if name in draw.fields}
         return {**fields.pop("chat_template_kwargs", {}), **fields}
 
@@ -158,7 +158,7 @@ class VllmEngine:
         )
         return tuple(self._tokenizer.encode(text, add_special_tokens=False)), opened_tag(text)
 
-    def _split(self, text: str, opened: str, draw: Draw) -> tuple[str | None, str | None]:
+    def _split(self, text: str, opened: str, draw: DrawRequest) -> tuple[str | None, str | None]:
         """The thinking and the reply; a reply of None is one that never began."""
         kwargs = draw.fields.get("chat_template_kwargs", {})
         if (parser := self._parser(json.dumps(kwargs, sort_keys=True))) is not None:

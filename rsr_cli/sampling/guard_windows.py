@@ -1,4 +1,4 @@
-"""What the prompts that were begun last have shown, in bounded memory."""
+"""Sliding windows over the prompts that were begun last, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 from rsr_cli.types import Attempt
 
 _SHORT = 32
-"""Characters: a bare answer may well come again."""
+"""Characters: shorter texts are bare answers, which legitimately repeat."""
 _REMEMBERED = 10_000
-"""Prompts: more than are open at a time, so that a later response meets the earlier ones."""
+"""Prompts: more than are open at a time, so that a later response is compared with the earlier ones."""
 _TAIL = 64
-"""Characters: two texts of one length that were drawn apart differ in their last ones."""
+"""Characters: two independent samples of equal length differ in their last ones."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What was found at how many attempts of one prompt."""
+    """How many attempts of one prompt have each finding."""
 
     attempts: int = 0
     found: dict[str, int] = field(default_factory=dict)
 
 
 class Window:
-    """At what share of its attempts each of the last `size` prompts has shown something."""
+    """The share of attempts with a finding, for each of the last `size` prompts."""
 
     def __init__(self, size: int) -> None:
         self.attempts = 0
@@ -34,11 +34,12 @@ class Window:
         self._sums: dict[str, float] = {}
 
     def __len__(self) -> int:
-        """The prompts in it."""
+        """The number of prompts."""
         return len(self._prompts)
 
     def add(self, prompt_id: str, found: Collection[str], *, begins: bool) -> None:
-        """One attempt. Of a prompt that is not in the window it counts only where it `begins` one."""
+        """Add an attempt and what was found in it. A prompt enters the window with an attempt that `begins` it; other
+        attempts of prompts outside the window are ignored."""
         seen = self._prompts.get(prompt_id)
         if seen is None:
             if not begins:
@@ -56,7 +57,7 @@ class Window:
         self._sum_up(seen, 1)
 
     def share(self, name: str) -> float:
-        """The mean of the prompts' shares: each counts once, however often it was drawn for."""
+        """Return the mean over prompts of their share of attempts with this finding."""
         return self._sums.get(name, 0.0) / len(self._prompts) if self._prompts else 0.0
 
     def _sum_up(self, seen: _Seen, sign: int) -> None:
@@ -65,8 +66,8 @@ class Window:
 
 
 class Texts:
-    """The responses of many prompts, each as a mark that tells it from others; and the first ones of the last `size`
-    prompts, to compare prompts with each other."""
+    """Hashes of the responses of many prompts, to detect repetition within a prompt; and those of the first responses
+    of the last `size` prompts, to detect prompts with identical responses."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -75,11 +76,11 @@ class Texts:
         self._counts: Counter[int] = Counter()
 
     def __len__(self) -> int:
-        """The prompts that are compared with each other."""
+        """The number of prompts that are compared with each other."""
         return len(self._firsts)
 
     def add(self, attempt: Attempt) -> bool | None:
-        """Whether the response repeats an earlier one of its prompt; None where there is none to compare with."""
+        """Return whether the response repeats an earlier one of its prompt; None where there is no earlier one."""
         mark = text_mark(attempt)
         if mark is None:
             return None
@@ -93,7 +94,7 @@ class Texts:
         return False
 
     def most_common_share(self) -> float:
-        """The share of the prompts whose first response is the most common one."""
+        """Return the share of the prompts whose first response is the most common one."""
         return max(self._counts.values()) / len(self._firsts) if self._firsts else 0.0
 
     def _begin(self, prompt_id: str, mark: int) -> None:
@@ -110,7 +111,7 @@ class Texts:
 
 
 def text_mark(attempt: Attempt) -> int | None:
-    """The same for the same response and thinking, whatever their length cheap to make; None for a bare answer."""
+    """Return a hash of the response and its thinking, in constant time; None for a bare answer."""
     text, thinking = attempt.response or "", attempt.reasoning or ""
     if len(text) + len(thinking) < _SHORT:
         return None

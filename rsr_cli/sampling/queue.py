@@ -35,6 +35,8 @@ class OpenGroup:
     """The pending attempts that a later run will get."""
     ending: Ending | None = None
     """Why it has ended, while its requests in flight are being cancelled."""
+    is_catching_up: bool = False
+    """Its attempts of an earlier run wait for their verdicts."""
     version: int = 0
     """The number of its changes: older entries in the queue are outdated."""
 
@@ -46,6 +48,12 @@ class OpenGroup:
     def does_without(self, numbers: Sequence[int]) -> bool:
         """Return whether these attempts are no longer needed."""
         return self.ending is not None or (self.enough is not None and numbers[0] >= self.enough)
+
+    def cancel_needless(self) -> None:
+        """Cancel the requests in flight that are no longer needed."""
+        for task, numbers in self.asking.items():
+            if self.does_without(numbers):
+                task.cancel()
 
 
 class Queue:

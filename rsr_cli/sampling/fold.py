@@ -79,31 +79,43 @@ _NOTHING: Mapping[int, Place] = {}
 class GroupView:
     """A group under its rules, with the attempts that are pending: requested, or without a verdict yet."""
 
-    __slots__ = ("_begun", "group", "only_failures", "pending", "room", "rules", "satisfied", "undecided", "valid")
+    __slots__ = (
+        "_begun",
+        "group",
+        "only_failures",
+        "pending",
+        "room",
+        "rules",
+        "satisfied",
+        "step_is_open",
+        "undecided",
+        "valid",
+    )
 
     def __init__(self, group: Group, rules: Rules, pending: Mapping[int, Place]) -> None:
+        attempts = group.attempts
+        valid, only_failures, begun = 0, True, dict(pending.values())
+        for attempt in attempts.values():
+            valid += attempt.valid
+            only_failures = only_failures and attempt.error is not None
+            begun[attempt.step] = attempt.step_size
         self.group = group
         self.rules = rules
         self.pending = pending
-        attempts = group.attempts
-        self.valid, self.only_failures = 0, True
-        self._begun = dict(pending.values())
-        for attempt in attempts.values():
-            self.valid += attempt.valid
-            self.only_failures = self.only_failures and attempt.error is not None
-            self._begun[attempt.step] = attempt.step_size
-        self.undecided = sum(number not in attempts or not attempts[number].valid for number in pending)
+        self.valid = valid
+        self.only_failures = only_failures
+        self._begun = begun
+        self.undecided = 0
         """Pending attempts that are not rollouts (yet)."""
-        self.room = min(rules.step_size - len(pending), rules.max_rollouts - self.valid - self.undecided)
+        for number in pending:
+            self.undecided += number not in attempts or not attempts[number].valid
+        self.room = min(rules.step_size - len(pending), rules.max_rollouts - valid - self.undecided)
         """How many more attempts may be pending."""
+        self.step_is_open = rules.whole_steps and bool(pending)
+        """Verdicts compare the attempts of a step, and some of it are pending: nothing is decided before the last."""
         self.satisfied = (
             rules.satisfied is not None and bool(attempts) and not self.step_is_open and rules.satisfied(group)
         )
-
-    @property
-    def step_is_open(self) -> bool:
-        """Verdicts compare the attempts of a step, and some of it are pending: nothing is decided before the last."""
-        return self.rules.whole_steps and bool(self.pending)
 
     @property
     def has_its_share(self) -> bool:
@@ -117,8 +129,9 @@ class GroupView:
         """Yield each step and the numbers of its attempts. A step that has begun keeps its size, the others have the
         size of the rules."""
         begin = 0
-        for step in range(max(self.rules.max_steps, max(self._begun, default=0) + 1)):
-            size = self._begun[step] if step in self._begun else self.rules.size_of(step)
+        begun, rules = self._begun, self.rules
+        for step in range(max(rules.max_steps, max(begun, default=0) + 1)):
+            size = begun[step] if step in begun else rules.size_of(step)
             yield Place(step, size), range(begin, begin + size)
             begin += size
 

@@ -135,7 +135,7 @@ class Loop:
                 # The verdict under way decides whether it needs more.
                 self._queue.pop()
                 continue
-            if self._judging.is_behind or not requests.has_free_slot or (ahead and not self._window.is_settled):
+            if self._judging.is_behind or (ahead and not self._window.is_settled):
                 return
             numbers = move.attempts if certain and requests.sampler.together else move.attempts[:1]
             if not requests.affords(len(numbers)):
@@ -146,7 +146,12 @@ class Loop:
             self._ask(opened, move.place, numbers)
 
     def _may_ask(self) -> bool:
-        return not self._stopping and not any(watcher.tripped for watcher in self._watchers)
+        if self._stopping or not self._requests.has_free_slot:
+            return False
+        for watcher in self._watchers:  # in full: it runs for every request
+            if watcher.tripped:
+                return False
+        return True
 
     def _end_over_budget(self) -> None:
         """End the groups that wait for a draw that the budget does not allow."""

@@ -235,7 +235,7 @@ class Alone:
     async def score(self, group: Group, numbers: Iterable[int]) -> dict[int, Verdict]:
         return {number: Verdict(float(self.sample_of(group.prompt.id, number)[1])) for number in numbers}
 
-    def attempt(self, *what: object) -> None: ...
+    def attempt(self, *what: object, **more: object) -> None: ...
 
     verdicts = attempt
 

@@ -125,14 +125,14 @@ class GroupView:
             return True
         return rules.worth is not None and rules.worth(self.group, under_way) < rules.least_worth
 
-    def steps(self) -> Iterator[tuple[Place, range]]:
-        """Yield each step and the numbers of its attempts. A step that has begun keeps its size, the others have the
+    def steps(self) -> Iterator[tuple[int, range]]:
+        """Yield each step with the numbers of its attempts. A step that has begun keeps its size, the others have the
         size of the rules."""
         begin = 0
         begun, rules = self._begun, self.rules
         for step in range(max(rules.max_steps, max(begun, default=0) + 1)):
             size = begun[step] if step in begun else rules.size_of(step)
-            yield Place(step, size), range(begin, begin + size)
+            yield step, range(begin, begin + size)
             begin += size
 
     def missing(self, numbers: range) -> list[int]:
@@ -168,7 +168,7 @@ def _still_owed(view: GroupView) -> Move:
     shortest, most likely).
     """
     end = _end_of_need(view)
-    for place, of_step in view.steps():
+    for step, of_step in view.steps():
         if of_step.start >= end:
             break
         numbers = range(of_step.start, min(end, of_step.stop))
@@ -176,7 +176,7 @@ def _still_owed(view: GroupView) -> Move:
         if missing and view.has_failed(missing[0]):
             return view.end("error")
         if missing and view.room > 0:
-            return Draw(place, missing[: view.room])
+            return Draw(Place(step, len(of_step)), missing[: view.room])
         if any(number in view.pending for number in numbers):
             return Wait(end)
     return "early_stop"
@@ -188,12 +188,13 @@ def _comes_next(view: GroupView) -> Move:
         return view.end("max_rollouts")
     if not view.group.again and not view.step_is_open and view.has_its_share:
         return view.end("budget")
-    for place, numbers in view.steps():
+    for step, numbers in view.steps():
         missing = view.missing(numbers)
         if not missing:
             continue
         if view.has_failed(missing[0]):
             return view.end("error")
+        place = Place(step, len(numbers))
         if view.room > 0 and (not view.step_is_open or place in view.pending.values()):
             return Draw(place, missing[: view.room])
         return Wait()

@@ -214,7 +214,8 @@ def _made(text: str, tokens: Mapping[str, str], count: Callable[[str], int] | No
         template = environment.from_string(text)
     except TemplateError as error:
         raise InputError(f"the chat template can't be read: {error}") from None
-    return ChatTemplate(lambda **given: template.render(**tokens, **given), tokens.get("eos_token"), count)
+    known = {"bos_token": "", "eos_token": ""} | dict(tokens)
+    return ChatTemplate(lambda **given: template.render(**known, **given), known["eos_token"] or None, count)
 
 
 def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:

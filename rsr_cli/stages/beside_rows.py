@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow.compute as pc
@@ -46,6 +47,33 @@ def write_beside_rows(session: Session, numbers: list[int], counts: dict[str, in
             remove_own(session.work_dir, session.state, train / name)
             session.state.written.pop(f"train/{name}")
     session.save_state()
+
+
+def pair_lengths(session: Session, numbers: list[int], names: Iterable[str]) -> list[str]:
+    """Return a line for each of these formatters that has pairs: how long both sides are. Where the chosen one is the
+    longer one nearly always, length is what a model learns."""
+    return [line for name in names if (line := _pair_lengths(session, name, numbers))]
+
+
+def _pair_lengths(session: Session, name: str, numbers: list[int]) -> str | None:
+    pairs, chosen, rejected, longer = 0, 0, 0, 0
+    for number in numbers:
+        path = training_shard(session.work_dir, name, number)
+        if not {"chosen_tokens", "rejected_tokens"} <= shards.columns(path):
+            return None
+        for batch in shards.read_batches(path, ["chosen_tokens", "rejected_tokens"]):
+            known = batch.filter(pc.and_(pc.is_valid(batch.column(0)), pc.is_valid(batch.column(1))))
+            if known.num_rows:
+                pairs += known.num_rows
+                chosen += pc.sum(known.column(0)).as_py()
+                rejected += pc.sum(known.column(1)).as_py()
+                longer += pc.sum(pc.greater(known.column(0), known.column(1))).as_py() or 0
+    if not pairs:
+        return None
+    return (
+        f"train/{name}: chosen {chosen / pairs:.0f} tokens, rejected {rejected / pairs:.0f} on average; "
+        f"the chosen one is longer in {longer / pairs:.0%}"
+    )
 
 
 def _card(counts: dict[str, int]) -> str:

@@ -16,7 +16,7 @@ from rsr_cli.errors import PluginError, RsrError
 from rsr_cli.formatters.messages import Seen
 from rsr_cli.plan import Plan
 from rsr_cli.plugins.boundary import boundary
-from rsr_cli.stages.beside_rows import write_beside_rows
+from rsr_cli.stages.beside_rows import pair_lengths, write_beside_rows
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.stages.thinning import is_thinned, thin
 from rsr_cli.stages.training_files import (
@@ -76,6 +76,7 @@ def format_(session: Session) -> StageResult:
         record.shards_done = numbers
         result.counts = {"rows": {name: _rows(work_dir, name, numbers) for name in formatters}}
         write_beside_rows(session, numbers, result.counts["rows"])
+        result.notes += pair_lengths(session, numbers, formatters)
         for name, count in result.counts["rows"].items():
             if not count:
                 session.progress.warn(f"train/{name} holds no rows: no group has what that formatter asks for")

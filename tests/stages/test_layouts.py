@@ -52,6 +52,9 @@ def test_each_layout_is_as_its_trainer_reads_it(tmp_path: Path, rsr: Rsr, model_
     outcome = rsr("run", config, "-w", tmp_path / "w")
     assert outcome.exit_code == 0, outcome.stderr
     made = {item["name"]: lines(tmp_path / "w", item["name"])[0] for item in ALL}
+    [note] = [line for line in outcome.stdout.splitlines() if "train/dpo_trl: chosen" in line]
+    sides = made["dpo_trl"]["chosen_tokens"], made["dpo_trl"]["rejected_tokens"]
+    assert f"chosen {sides[0]} tokens, rejected {sides[1]} on average" in note
     for name, row in made.items():
         assert rows(tmp_path / f"w/train/{name}")[0] == row
     good = {"role": "assistant", "content": made["sft_trl"]["messages"][-1]["content"]}

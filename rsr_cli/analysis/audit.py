@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
+from rsr_cli.messages import text_of
 from rsr_cli.plugins.composite import tokens_spent
 from rsr_cli.types import Group, Rollout, Verdict
 
@@ -162,6 +163,4 @@ def outcome(verdict: Verdict, passes: Callable[[float], bool], fails: Callable[[
 
 
 def _question(group: Group) -> str:
-    return "\n\n".join(
-        str(message.get("content") or "") for message in group.prompt.messages if message["role"] == "user"
-    )
+    return "\n\n".join(text_of(message) for message in group.prompt.messages if message["role"] == "user")

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from rsr_cli.analysis.charts import bar, columns, intervals, line, short
+from rsr_cli.messages import text_of
 from rsr_cli.types import Group
 
 _SHOWN_CHARACTERS = 4000
@@ -28,7 +29,7 @@ class Example:
     group: Group
 
     def messages(self) -> list[tuple[str, str]]:
-        return [(message["role"], _cut(message.get("content"))) for message in self.group.prompt.messages]
+        return [(message["role"], _cut(text_of(message))) for message in self.group.prompt.messages]
 
     def answer(self) -> str:
         return _cut(self.group.prompt.metadata.get("answer"))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rsr_cli.messages import text_of
+
 _CHARACTERS_PER_TOKEN = 4
 _LONGEST_SLEEP_S = 0.5
 
@@ -40,12 +42,7 @@ class Pace:
 
 def text_tokens(messages: Iterable[Mapping[str, Any]]) -> float:
     """About how many tokens the texts of messages have."""
-    characters = 0
-    for message in messages:
-        content = message.get("content")
-        parts = content if isinstance(content, list) else [{"text": content}]
-        characters += sum(len(str(part.get("text") or "")) for part in parts if isinstance(part, Mapping))
-    return characters / _CHARACTERS_PER_TOKEN
+    return sum(len(text_of(message)) for message in messages) / _CHARACTERS_PER_TOKEN
 
 
 class _Allowance:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from rsr_cli.messages import text_of
 from rsr_cli.types import Message, Prompt
 
 Kind = Literal["text", "bool", "int", "float", "calls", "json"]
@@ -137,7 +138,7 @@ def as_written(message: Message, fields: Mapping[str, Kind]) -> Message:
     """A message with its content as text, and what has no type of its own as JSON text."""
     content = message.get("content")
     if isinstance(content, list):
-        content = "".join(part["text"] for part in content)
+        content = text_of(message)
     others = {name: value for name, value in message.items() if name not in _ALWAYS and value is not None}
     return {
         "role": message["role"],
@@ -175,7 +176,7 @@ def _kind(name: str, value: Any) -> Kind:
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int" if abs(value) < 2**63 else "json"
+        return "int" if abs(value) <= 2**53 else "json"  # beyond that a column with floats in it would round it
     if isinstance(value, str | float):
         return "text" if isinstance(value, str) else "float"
     return "calls" if name == "tool_calls" and all(_is_common(call) for call in value) else "json"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rsr_cli.config.settings import SamplerSettings, Sampling
 from rsr_cli.formatters.messages import Seen
+from rsr_cli.messages import text_of
 from rsr_cli.plan import Plan
 from rsr_cli.samplers.params import request_params
 from rsr_cli.samplers.truncation import TRUNCATION_RISE
@@ -53,7 +54,7 @@ def most_it_can_spend(plan: Plan) -> dict[str, Any]:
         requests += attempts_each * len(limits)
         completion_tokens += attempts_each * sum(limits)
         # Four characters a token is the usual rule of thumb: the tokenizer is the server's.
-        characters = sum(len(str(message.get("content") or "")) for message in prompt.messages)
+        characters = sum(len(text_of(message)) for message in prompt.messages)
         prompt_tokens += attempts_each * len(limits) * characters / 4
     refuse_unwritable(plan, seen)
     cost = plan.cost(round(prompt_tokens), completion_tokens)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
 from functools import lru_cache
@@ -16,6 +17,7 @@ from typing import IO, Any
 from jinja2 import TemplateError
 
 from rsr_cli.clients.finish_reasons import FAILED, meaning_of, word_of
+from rsr_cli.messages import text_of
 from rsr_cli.reply import final_reply, split_thinking
 from rsr_cli.samplers.engines.finish_reasons import end_token_ids, finish_reason
 from rsr_cli.samplers.engines.messages import Drawn, DrawRequest, EngineFailed, EngineGone, EngineSpec, Facts, Refused
@@ -151,7 +153,7 @@ class VllmEngine:
         """The token ids of the prompt, and the think tag that it leaves open at its end ("" where there is none)."""
         messages, fields = json.loads(request)
         text = self._tokenizer.apply_chat_template(
-            [{**message, "content": _plain_text(message.get("content"))} for message in messages],
+            [{**message, "content": _plain_text(message)} for message in messages],
             chat_template=self._chat_template,
             tokenize=False,
             **({"add_generation_prompt": True} | fields),
@@ -210,14 +212,15 @@ def opened_tag(prompt: str) -> str:
     return next(tail[start:] for start in reversed(range(len(tail))) if final_reply(tail[start:]) is None)
 
 
-def _plain_text(content: Any) -> Any:
+def _plain_text(message: Mapping[str, Any]) -> Any:
     """Content in parts as one text, as most templates want it. ValueError where a part is no text."""
+    content = message.get("content")
     if not isinstance(content, list):
         return content
     others = {part.get("type") for part in content if part.get("type") != "text"}
     if others:
         raise ValueError(f"vllm-offline takes text alone, and a message has a part of the type {others.pop()}")
-    return "\n".join(part["text"] for part in content)
+    return text_of(message)
 
 
 def _quiet_output() -> IO[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from rsr_cli.messages import text_of
 from rsr_cli.types import Message
 
 ABSOLUTE = """\
@@ -171,12 +172,12 @@ class Rubric:
 
 def conversation(messages: Iterable[Message]) -> str:
     """The messages as text, each under its role."""
-    return "\n\n".join(f"{message.get('role', 'user')}: {_text(message.get('content'))}" for message in messages)
+    return "\n\n".join(f"{message.get('role', 'user')}: {text_of(message)}" for message in messages)
 
 
 def question(messages: Iterable[Message]) -> str:
     """The text of the last user message, "" where there is none."""
-    asked = [_text(message.get("content")) for message in messages if message.get("role") == "user"]
+    asked = [text_of(message) for message in messages if message.get("role") == "user"]
     return asked[-1] if asked else ""
 
 
@@ -187,13 +188,6 @@ def given_text(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return "\n".join(str(item) for item in value) or None
     return str(value)
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        parts = [part if isinstance(part, dict) else {"text": str(part)} for part in content]
-        return "\n".join(str(part["text"]) if "text" in part else f"[{part.get('type', 'part')}]" for part in parts)
-    return "" if content is None else str(content)
 
 
 def _fenced(name: str, text: str, mark: str) -> str:

@@ -12,6 +12,7 @@ from jinja2 import TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from rsr_cli.errors import ConfigError
+from rsr_cli.messages import text_of
 from rsr_cli.types import Message
 
 
@@ -21,19 +22,12 @@ def conversation(messages: Sequence[Message], reply: str) -> list[Message]:
 
 def plain_text(messages: Sequence[Message]) -> str:
     """`user: …`, a blank line, `assistant: …`: for a model that has no chat template."""
-    return "\n\n".join(f"{message.get('role')}: {_content(message)}" for message in messages)
+    return "\n\n".join(f"{message.get('role')}: {text_of(message)}" for message in messages)
 
 
 def prompt_text(messages: Sequence[Message]) -> str:
     """The prompt as the query of a cross-encoder: the bare text of a single message, else as `plain_text` has it."""
-    return _content(messages[0]) if len(messages) == 1 else plain_text(messages)
-
-
-def _content(message: Message) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return str(content or "")
+    return text_of(messages[0]) if len(messages) == 1 else plain_text(messages)
 
 
 def read_template(path: str) -> str:

@@ -11,10 +11,13 @@ from typing import Any
 import orjson
 
 from rsr_cli.analysis.audit import Case, Disagreements, Flips, case_of, consensus_against_gold, gold_texts, outcome
+from rsr_cli.config.references import expand
 from rsr_cli.config.scalars import load_yaml
 from rsr_cli.config.settings import VerifierSettings
+from rsr_cli.errors import ConfigError
 from rsr_cli.plugins.contracts import Verifier
 from rsr_cli.scoring.scorer import ConfiguredScorer
+from rsr_cli.secrecy import redact
 from rsr_cli.stages.interrupts import run_interruptible
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.store.groups import read_groups
@@ -51,7 +54,9 @@ class _Audit:
             id(node): plan.scorer(verifier=node) for node in plan.verifier.leaves() if node.runs_in_processes
         }
         self._second = self._second_scorer(against) if against else None
-        self._names = (plan.config.verifier.type, f"against {against}") if against else tuple(plan.verifier.members)[:2]
+        self._names = (
+            (plan.config.verifier.type, f"against {redact(against)}") if against else tuple(plan.verifier.members)[:2]
+        )
         self._bad_golds: list[Case] = []
         self._consensus: list[Case] = []
         self._disagreements = Disagreements(_PER_KIND)
@@ -60,8 +65,12 @@ class _Audit:
 
     def _second_scorer(self, against: str) -> ConfiguredScorer:
         given = load_yaml(against)
-        self._session.require_trusted(given)
-        settings = VerifierSettings.model_validate(given if isinstance(given, dict) else {"type": against})
+        tree = {"verifier": given if isinstance(given, dict) else {"type": against}}
+        expanded = expand(tree, lambda key: f"--against: {'.'.join(map(str, key[1:]))}")
+        if expanded.problems:
+            raise ConfigError("\n".join(expanded.problems.values()))
+        self._session.require_trusted(expanded.tree)
+        settings = VerifierSettings.model_validate(expanded.tree["verifier"])
         return self._session.plan.with_verifier(settings).scorer(self._session.work_dir.cache())
 
     async def look(self, advance: Callable[[], None]) -> None:

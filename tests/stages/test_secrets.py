@@ -285,3 +285,23 @@ def test_a_work_dir_whose_parameters_were_saved_by_value_goes_on(
     grown = "sampling.max_rollouts=4"
     assert rsr("sample", "-w", work_dir, grown).exit_code == 0
     assert state(work_dir)["sampled_with"]["params"]["extra_params"] == {"user": "${WHO}"}
+
+
+@pytest.mark.usefixtures("variables")
+def test_a_second_verifier_has_secrets_too(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+    model_server.scenario.reply = judged
+    judge = {"type": "llm-judge", "model": "judge", "base_url": model_server.base_url}
+    config = written(tmp_path, model_server, verifier=judge | {"api_key": "${D4}"})
+    work_dir = tmp_path / "w"
+    drawn(rsr, config, work_dir)
+    second = judge | {
+        "api_key": "lit-M1-4711",
+        "base_url": url(model_server, "me:lit-M2-4711", "key=${D1}"),
+        "max_tokens": 9,
+    }
+    printed = rsr("verify", "-w", work_dir, "--against", json.dumps(second))
+    assert printed.exit_code == 0, printed.stderr
+    assert model_server.log[-1].authorization == "Bearer lit-M1-4711"
+    assert_none_in(work_dir, printed)
+    unset = rsr("verify", "-w", work_dir, "--against", "{type: llm-judge, model: m, api_key: '${NOT_SET}'}")
+    assert unset.exit_code == 2 and "--against: api_key: the environment variable NOT_SET is not set" in unset.stderr

@@ -16,7 +16,7 @@ sampling | scoring | analysis
 samplers | verifiers | formatters | filters | executors | store
 clients | tiny
 config | plugins | storage | runtime
-types | errors | reply | messages | streams | secrecy
+types | errors | reply | messages | streams | secrecy | words
 """
 PACKAGE = Path(rsr_cli.__file__).parent
 LINES = [[name.strip() for name in line.split("|")] for line in LAYERS.strip().splitlines()]

@@ -8,17 +8,18 @@ import sys
 import typer
 
 from rsr_cli import __version__
-from rsr_cli.cli import compare, init, look, probe, stages, status, tiny, view
+from rsr_cli.cli import compare, help, init, look, probe, stages, status, tiny, view
 from rsr_cli.config.locate import is_utf8
 from rsr_cli.streams import OutputLost, guard_streams
 
 app = typer.Typer(
     name="rsr",
+    cls=help.Commands,
     help="Training data by rejection sampling and best-of-N: sample, verify, keep what passes, know what it cost.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": help.UNBOUNDED},
 )
 
 

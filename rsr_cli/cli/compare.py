@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import Json
 from rsr_cli.cli.terminal import guarded, print_json
 from rsr_cli.errors import printable
@@ -51,5 +52,5 @@ def ls(folder: Folder = Path("output"), json: Json = False) -> None:
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (compare, ls):
-        app.command()(command)
+    add(app, "Look", "compare", compare)
+    add(app, "Look", "ls", ls)

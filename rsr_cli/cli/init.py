@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.terminal import guarded
 
 Task = Literal["math", "mcq", "chat"]
@@ -39,9 +40,13 @@ _CHANGES: dict[str, dict[str, str]] = {
 
 @guarded
 def init(
-    directory: Annotated[Path, typer.Argument(help="Where to write them.")] = Path(),
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write them.")] = Path(),
     task: Annotated[
-        Task, typer.Option(help="Answers that a rule compares, multiple choice, or replies that a judge grades.")
+        Task,
+        typer.Option(
+            metavar="math|mcq|chat",
+            help="Answers that a rule compares, multiple choice, or replies that a judge grades.",
+        ),
     ] = "math",
 ) -> None:
     """Write a config and a transform to start from."""
@@ -81,4 +86,4 @@ def _template(name: str) -> str:
 
 
 def add_commands(app: typer.Typer) -> None:
-    app.command()(init)
+    add(app, "Start", "init", init)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import (
     Arguments,
     ConfigOption,
@@ -16,6 +17,7 @@ from rsr_cli.cli.options import (
     split_arguments,
 )
 from rsr_cli.cli.terminal import guarded, print_json
+from rsr_cli.words import counted
 
 
 @guarded
@@ -36,7 +38,7 @@ def check(directory: WorkDirArgument = None, work_dir: WorkDirOption = None, jso
     else:
         for item in problems:
             typer.echo(printable(f"{item.file}: {item.problem}\n  {item.fix}"))
-        typer.echo(f"{len(problems)} problems" if len(problems) > 1 else "1 problem" if problems else "all is whole")
+        typer.echo(counted(len(problems), "problems") if problems else "all is whole")
     if problems:
         raise typer.Exit(1)
 
@@ -45,18 +47,21 @@ def check(directory: WorkDirArgument = None, work_dir: WorkDirOption = None, jso
 def show(
     directory: WorkDirArgument = None,
     work_dir: WorkDirOption = None,
-    id: Annotated[str | None, typer.Option(help="Only the prompt of this id.")] = None,
+    id: Annotated[str | None, typer.Option(metavar="ID", help="Only the prompt of this id.")] = None,
     passed: Annotated[bool, typer.Option("--passed", help="Only rollouts that pass.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only rollouts that fail.")] = False,
     status: Annotated[
-        str | None, typer.Option(help="Only rollouts of this status: scored, no_answer, timeout, error, unscored.")
+        str | None,
+        typer.Option(
+            metavar="STATUS", help="Only rollouts of this status: scored, no_answer, timeout, error, unscored."
+        ),
     ] = None,
     truncated: Annotated[bool, typer.Option("--truncated", help="Only truncated attempts.")] = False,
     errors: Annotated[bool, typer.Option("--errors", help="Only attempts that failed.")] = False,
     row: Annotated[
         str | None, typer.Option(metavar="NAME:N", help="What row N, from 0, of a formatter was made from.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The most prompts to show.")] = 5,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="The most prompts to show.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="Whole texts, not their first lines.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per prompt.")] = False,
 ) -> None:
@@ -96,5 +101,6 @@ def config(
 
 
 def add_commands(app: typer.Typer) -> None:
-    for command in (show, check, config):
-        app.command()(command)
+    add(app, "Look", "show", show)
+    add(app, "Look", "check", check)
+    add(app, "Tools", "config", config)

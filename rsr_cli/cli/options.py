@@ -25,7 +25,9 @@ WorkDirOption = Annotated[
         parser=locate,
     ),
 ]
-WorkDirArgument = Annotated[Storage | None, typer.Argument(help="The work dir.", show_default=False, parser=locate)]
+WorkDirArgument = Annotated[
+    Storage | None, typer.Argument(help="The work dir.", show_default=False, metavar="DIR", parser=locate)
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="The config file.", show_default=False, metavar="FILE")
 ]
@@ -45,11 +47,13 @@ Trust = Annotated[
     bool, typer.Option("--trust", help="Let the code in a work dir run that was not made here, now and later: read it.")
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Take the first N prompts only (data.limit); it may grow later.")
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="Take the first N prompts only (data.limit); it may grow later."),
 ]
 Executor = Literal["local", "ray"]
 ExecutorOption = Annotated[
-    Executor, typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.")
+    Executor,
+    typer.Option(help="Where shards are worked on: on the cores here, or on a Ray cluster.", metavar="local|ray"),
 ]
 
 

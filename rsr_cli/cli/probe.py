@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import Arguments, ConfigOption, Json, Trust, WorkDirOption, split_arguments
 from rsr_cli.cli.terminal import fail, guarded
 from rsr_cli.errors import GuardStop
@@ -25,8 +26,10 @@ def probe(
     arguments: Arguments = None,
     work_dir: WorkDirOption = None,
     config: ConfigOption = None,
-    prompts: Annotated[int, typer.Option(min=1, help="How many prompts, spread over the input.")] = _PROMPTS,
-    attempts: Annotated[int, typer.Option(min=1, help="How many attempts for each.")] = _ATTEMPTS,
+    prompts: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many prompts, spread over the input.")
+    ] = _PROMPTS,
+    attempts: Annotated[int, typer.Option(min=1, metavar="N", help="How many attempts for each.")] = _ATTEMPTS,
     trust: Trust = False,
     json: Json = False,
 ) -> None:
@@ -71,4 +74,4 @@ def _probe(
 
 
 def add_commands(app: typer.Typer) -> None:
-    app.command()(probe)
+    add(app, "Start", "probe", probe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -41,12 +42,13 @@ class Filter:
 def show_groups(work_dir: WorkDir, wanted: Filter, *, limit: int, full: bool, as_json: bool) -> None:
     """Print the groups that hold something to show, at most `limit` of them."""
     console = Output()
+    thresholds = _thresholds(work_dir)
     shown = 0
-    for group, attempts in _matching(work_dir, wanted):
+    for group, attempts in _matching(work_dir, wanted, thresholds):
         if as_json:
             print_json(_as_json(group, attempts))
         else:
-            _print_group(console, group, attempts, full)
+            _print_group(console, group, attempts, thresholds, full)
         shown += 1
         if shown == limit:
             break
@@ -73,11 +75,13 @@ def show_row(work_dir: WorkDir, named: str, *, full: bool, as_json: bool) -> Non
     roles = ", ".join(f"{role} {number}" for role, number in origin.attempts.items()) or "all attempts"
     console = Output()
     console.print(escape(printable(f"{name}:{number} was made from the prompt {origin.id}: {roles}")), soft_wrap=True)
-    _print_group(console, group, attempts, full)
+    _print_group(console, group, attempts, _thresholds(work_dir), full)
 
 
-def _matching(work_dir: WorkDir, wanted: Filter) -> Iterator[tuple[Group, list[Attempt]]]:
-    pass_at, fail_at = _thresholds(work_dir)
+def _matching(
+    work_dir: WorkDir, wanted: Filter, thresholds: tuple[float, float]
+) -> Iterator[tuple[Group, list[Attempt]]]:
+    pass_at, fail_at = thresholds
 
     def meets(group: Group, attempt: Attempt) -> bool:
         verdict = group.verdicts.get(attempt.attempt)
@@ -119,7 +123,9 @@ def _as_json(group: Group, attempts: list[Attempt]) -> dict[str, Any]:
     return prompt | {"attempts": [row(attempt) for attempt in attempts]}
 
 
-def _print_group(console: Console, group: Group, attempts: list[Attempt], full: bool) -> None:
+def _print_group(
+    console: Console, group: Group, attempts: list[Attempt], thresholds: tuple[float, float], full: bool
+) -> None:
     def say(text: str, style: str = "") -> None:
         console.print(f"[{style}]{escape(printable(text))}[/]" if style else escape(printable(text)), soft_wrap=True)
 
@@ -130,13 +136,17 @@ def _print_group(console: Console, group: Group, attempts: list[Attempt], full: 
         say(_cut(str(message.get("content") or ""), full))
     for attempt in attempts:
         verdict = group.verdicts.get(attempt.attempt)
-        say(f"── attempt {attempt.attempt} · step {attempt.step} · {_outcome(attempt, verdict)}", _style(verdict))
+        say(
+            f"── attempt {attempt.attempt} · step {attempt.step} · {_outcome(attempt, verdict)}",
+            _style(verdict, *thresholds),
+        )
+        for rationale in _rationales(verdict):
+            say(_cut(rationale, full), "dim")
         if attempt.reasoning:
             say(_cut(attempt.reasoning, full), "dim")
         if attempt.tool_calls:
             say(_cut(f"tool calls: {attempt.tool_calls}", full))
-        if attempt.error or attempt.response or not attempt.tool_calls:
-            say(_cut(attempt.error or attempt.response or "(no text)", full))
+        say(_cut(attempt.error or attempt.response or _why_no_text(attempt), full))
     console.print()
 
 
@@ -154,10 +164,52 @@ def _outcome(attempt: Attempt, verdict: Verdict | None) -> str:
     return f"{verdict.status} · {score}{extracted}"
 
 
-def _style(verdict: Verdict | None) -> str:
+def _style(verdict: Verdict | None, pass_at: float, fail_at: float) -> str:
     if verdict is None or verdict.score is None:
         return "yellow"
-    return "green" if verdict.score > 0 else "red"
+    return "green" if verdict.score >= pass_at else "red" if verdict.score <= fail_at else "yellow"
+
+
+def _rationales(verdict: Verdict | None) -> list[str]:
+    """Why a verifier or a judge says so: each reason once, a shortened one only where it is nowhere in full."""
+    if verdict is None:
+        return []
+    own = verdict.explanation if verdict.score is not None else None  # that of an unknown one is in the headline
+    try:
+        reasons = [*([own] if own else []), *_reasons(json.loads(verdict.details or "null"))]
+    except (ValueError, RecursionError):
+        reasons = [own] if own else []
+    whole = {" ".join(text.split()): text for text in reasons}
+    shortened = {text for text in whole for other in whole if text != other and text.removesuffix("…") in other}
+    return [whole[text] for text in whole if text not in shortened]
+
+
+def _reasons(details: Any) -> Iterator[str]:
+    """What judges and members of a composite have said, wherever it lies in the details of a verdict."""
+    if isinstance(details, dict):
+        said = details.get("rationale") or details.get("explanation")
+        if isinstance(said, str) and said.strip():
+            about = details.get("criterion")
+            yield f"{about}: {said}" if isinstance(about, str) else said
+        details = list(details.values())
+    if isinstance(details, list):
+        for part in details:
+            yield from _reasons(part)
+
+
+def _why_no_text(attempt: Attempt) -> str:
+    """Why there is nothing to show of a reply."""
+    if attempt.tool_calls:
+        return "(no text: the answer is a call of tools)"
+    if attempt.truncated and attempt.reasoning:
+        return "(no text: cut at max_tokens while it was thinking)"
+    if attempt.truncated:
+        return "(no text: cut at max_tokens, and not kept: sampler.drop_truncated)"
+    if attempt.finish_reason == "content_filter":
+        return "(no text: held back by the server's content filter)"
+    if attempt.reasoning:
+        return "(no text: all of it is thinking)"
+    return f"(no text: the answer was empty, its finish_reason is {attempt.finish_reason!r})"
 
 
 def _cut(text: str, full: bool) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import (
     AllowMixed,
     Arguments,
@@ -210,7 +211,9 @@ def verify(
     ] = False,
     against: Annotated[
         str | None,
-        typer.Option(help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."),
+        typer.Option(
+            metavar="TYPE", help="A second verifier to compare with in the audit: a type, or {type: …} in YAML."
+        ),
     ] = None,
     explain: Annotated[
         str | None,
@@ -304,12 +307,15 @@ def resume(
 
 @guarded
 def import_(
-    file: Annotated[str, typer.Argument(help="JSONL or Parquet with id or messages, and response.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSONL or Parquet with id or messages, and response.")],
     arguments: Arguments = None,
     work_dir: WorkDirOption = None,
     config: ConfigOption = None,
     transform: Annotated[
-        str | None, typer.Option(help="file.py:function that maps a row to such a row, a list of them, or None.")
+        str | None,
+        typer.Option(
+            metavar="FILE:NAME", help="file.py:function that maps a row to such a row, a list of them, or None."
+        ),
     ] = None,
     skip_invalid: Annotated[bool, typer.Option("--skip-invalid", help="Leave bad rows out.")] = False,
     trust: Trust = False,
@@ -344,4 +350,4 @@ def add_commands(app: typer.Typer) -> None:
     names = ("prepare", "sample", "verify", "format", "analyze", "run", "resume", "import")
     commands: list[Callable[..., None]] = [prepare, sample, verify, format_, analyze, run, resume, import_]
     for name, command in zip(names, commands, strict=True):
-        app.command(name)(command)
+        add(app, "Stages", name, command)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import Json, WorkDirArgument, WorkDirOption, required_work_dir
 from rsr_cli.cli.terminal import Output, guarded, print_json
 from rsr_cli.errors import printable
+from rsr_cli.words import counted
 
 if TYPE_CHECKING:
     from rsr_cli.stages.status import Status
@@ -100,17 +102,19 @@ def _progress(found: Status) -> str:
     parts = [f"{live.done:,}" + (f"/{live.total:,}" if live.total is not None else "")]
     parts += [f"{duration(live.seconds_left)} left"] if live.seconds_left is not None else []
     parts += [f"{significant(live.rate)}/s"] if live.rate is not None else []
-    names = {"attempts": "attempts", "errors": "failed", "truncated": "truncated", "asked_again": "asked again"}
-    figures = {name: live.figures.get(name) for name in (*names, "completion_tokens", "cost")}
+    names = {"errors": "failed", "truncated": "truncated", "asked_again": "asked again"}
+    figures = {name: live.figures.get(name) for name in ("attempts", *names, "completion_tokens", "cost")}
+    if isinstance(figures["attempts"], int) and figures["attempts"]:
+        parts.append(counted(figures["attempts"], "attempts"))
     parts += [
         f"{figures[name]:,} {word}" for name, word in names.items() if figures[name] and isinstance(figures[name], int)
     ]
     if isinstance(figures["completion_tokens"], int):
-        parts.append(f"{figures['completion_tokens']:,} completion tokens")
+        parts.append(counted(figures["completion_tokens"], "completion tokens"))
     if isinstance(figures["cost"], int | float):
         parts.append(f"cost {significant(figures['cost'])}")
     return " · ".join(parts)
 
 
 def add_commands(app: typer.Typer) -> None:
-    app.command()(status)
+    add(app, "Look", "status", status)

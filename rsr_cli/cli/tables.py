@@ -14,6 +14,7 @@ from rsr_cli.errors import RsrError, printable
 from rsr_cli.stages.progress import duration, significant
 from rsr_cli.stages.session import StageResult
 from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.words import counted
 
 if TYPE_CHECKING:
     from rsr_cli.stages.probe import Probe
@@ -83,8 +84,8 @@ def print_probe(report: Probe, *, as_json: bool) -> None:
 
 
 def _taken(prompts: int, attempts: int, prompt_tokens: int, completion_tokens: int) -> str:
-    tokens = f"{prompt_tokens:,} prompt tokens · {completion_tokens:,} completion tokens"
-    return f"{prompts:,} prompts · {attempts:,} attempts · {tokens}"
+    taken = {"prompts": prompts, "attempts": attempts, "prompt tokens": prompt_tokens}
+    return " · ".join(counted(count, name) for name, count in {**taken, "completion tokens": completion_tokens}.items())
 
 
 def _span(least: float, most: float) -> str:
@@ -99,19 +100,19 @@ def told_counts(stage: str, counts: dict[str, Any]) -> str:
     if stage == "analyze" and "pass_rate" in counts:
         rates, attempts = counts["pass_rate"], counts["attempts"]
         parts = [
-            f"{counts['prompts']['with_a_pass']}/{counts['prompts']['total']} prompts with a pass",
+            f"{counts['prompts']['with_a_pass']}/{counted(counts['prompts']['total'], 'prompts', '')} with a pass",
             _pass_rate(rates, attempts["truncated"]),
             f"{100 * (attempts['truncation_rate'] or 0):.1f} % truncated",
-            f"{counts['early_stop']['attempts_saved']:,} attempts saved by early stop",
+            f"{counted(counts['early_stop']['attempts_saved'], 'attempts')} saved by early stop",
         ]
         if counts["cost"]:
             parts.append(f"cost {significant(counts['cost']['total'])}")
         return " · ".join(parts)
     if stage == "format":
-        return " · ".join(f"{name}: {count:,} rows" for name, count in counts.get("rows", {}).items())
+        return " · ".join(f"{name}: {counted(count, 'rows')}" for name, count in counts.get("rows", {}).items())
     hidden = {"changes", "examples", "end_reasons"}
     parts = [
-        f"{value:,} {name.replace('_', ' ')}"
+        counted(value, name.replace("_", " "))
         for name, value in counts.items()
         if name not in hidden and isinstance(value, int) and (value or name in ("prompts", "rollouts", "imported"))
     ]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import Json, WorkDirOption
 from rsr_cli.cli.stages import run
 from rsr_cli.cli.terminal import guarded
@@ -14,8 +15,8 @@ from rsr_cli.cli.terminal import guarded
 
 @guarded
 def serve_tiny(
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8765,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", help="0 takes a free one.")] = 8765,
 ) -> None:
     """Serve the embedded model over HTTP."""
     from rsr_cli.tiny.server import serve
@@ -36,5 +37,5 @@ def _recipe(name: str) -> Path:
 
 
 def add_commands(app: typer.Typer) -> None:
-    app.command("serve-tiny")(serve_tiny)
-    app.command()(demo)
+    add(app, "Start", "demo", demo)
+    add(app, "Tools", "serve-tiny", serve_tiny)

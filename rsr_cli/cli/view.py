@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rsr_cli.cli.help import add
 from rsr_cli.cli.options import WorkDirArgument, WorkDirOption, required_work_dir
 from rsr_cli.cli.terminal import guarded
 
@@ -14,7 +15,9 @@ from rsr_cli.cli.terminal import guarded
 def view(
     directory: WorkDirArgument = None,
     work_dir: WorkDirOption = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0: a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="The port on 127.0.0.1; 0: a free one.")
+    ] = 0,
 ) -> None:
     """Read prompts, attempts and verdicts in the browser, live while a run goes on."""
     import asyncio
@@ -30,4 +33,4 @@ def view(
 
 
 def add_commands(app: typer.Typer) -> None:
-    app.command()(view)
+    add(app, "Look", "view", view)

@@ -36,6 +36,7 @@ from rsr_cli.clients.retry import RetryPolicy
 from rsr_cli.clients.running_clock import RunningClock
 from rsr_cli.clients.tls import failure_if_tls
 from rsr_cli.errors import BackendUnavailable
+from rsr_cli.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -302,7 +303,7 @@ class Poster:
             failing += self._in_trouble
         if failing >= self._policy.failures_in_a_row:
             raise BackendUnavailable(
-                f"{failing} requests in a row failed, the last one with: {failure.message}",
+                f"{counted(failing, 'requests')} in a row failed, the last one with: {failure.message}",
                 f"see to the server, then {self._settings.once_mended}",
             ) from None
 
@@ -330,7 +331,7 @@ class Poster:
         """At once where many requests fail, else when nothing has come for a while: a single failure is no news."""
         silent = self._clock.time() - max(self._last_success, self._entered) > _SILENT_S
         if silent or self._in_trouble >= max(_MANY, _MANY_SHARE * self._slots.limit):
-            count = f"{self._in_trouble} requests are" if self._in_trouble > 1 else "1 request is"
+            count = counted(self._in_trouble, "requests") + (" are" if self._in_trouble > 1 else " is")
             self._warn(endpoint, f"{count} being asked again, the latest after: {failure.message}")
 
     def _warn(self, endpoint: Endpoint, what: str) -> None:

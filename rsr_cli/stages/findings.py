@@ -13,6 +13,7 @@ from rsr_cli.reply import final_reply
 from rsr_cli.sampling.guard_windows import Texts
 from rsr_cli.sampling.guards import missing_reply
 from rsr_cli.types import Attempt, Group, Verdict
+from rsr_cli.words import counted
 
 Light = Literal["green", "yellow", "red"]
 
@@ -160,9 +161,8 @@ def _pass_rate(config: Config, groups: Sequence[Group], passes: Callable[[float]
     scored, passed = sum(map(len, outcomes)), sum(map(sum, outcomes))
     mixed = sum(any(group) and not all(group) for group in outcomes)
     rate = passed / scored
-    told = (
-        f"{rate:.1%} of {scored} scored · {sum(map(any, outcomes))} of {len(groups)} prompts with a pass, {mixed} mixed"
-    )
+    passing = f"{sum(map(any, outcomes))} of {counted(len(groups), 'prompts')} with a pass"
+    told = f"{rate:.1%} of {scored} scored · {passing}, {mixed} mixed"
     if not passed and scored >= _LEAST_SCORED:
         change = (
             "nothing passes: read some replies (rsr run on a few rows, then rsr show --failed), check the golds and "

@@ -11,6 +11,7 @@ from rsr_cli.plan import Plan
 from rsr_cli.sampling.guards import Guards
 from rsr_cli.stages.session import Session, StageResult
 from rsr_cli.types import Group, Prompt
+from rsr_cli.words import counted
 
 
 def refuse_hopeless(plan: Plan, prompts: Iterable[Prompt]) -> None:
@@ -29,7 +30,8 @@ def refuse_hopeless(plan: Plan, prompts: Iterable[Prompt]) -> None:
             return
     if count and not scorable:
         raise InputError(
-            f"the verifier {config.verifier.type} can score no reply to any of the {count} prompts: {reason}",
+            f"the verifier {config.verifier.type} can score no reply to any of the "
+            f"{counted(count, 'prompts')}: {reason}",
             "let data.preprocess.transform give what it needs, or take another verifier; to draw without scoring: "
             "rsr sample with sampling.early_stop=false",
         )
@@ -87,18 +89,18 @@ def raise_if_for_nothing(session: Session, results: Sequence[StageResult]) -> No
     if verified and not verified.get("scored", 0) + verified.get("no_answer", 0):
         if not verified.get("rollouts"):
             raise GuardStop(
-                f"nothing could be scored: no attempt for the {prompts} prompts is a rollout",
+                f"nothing could be scored: no attempt for the {counted(prompts, 'prompts')} is a rollout",
                 f"rsr analyze -w {root} says how they ended: cut at sampler.max_tokens, failed, or without a text",
             )
         late = bool(verified.get("timeout"))
         raise GuardStop(
-            f"none of the {verified['rollouts']} rollouts could be scored. All of them are kept",
+            f"none of the {counted(verified['rollouts'], 'rollouts')} could be scored. All of them are kept",
             unscored_advice(session.plan, root, late=late),
         )
     written = counts.get("format", {}).get("rows")
     if written and not any(written.values()):
         raise GuardStop(
-            f"no training row was written for the {prompts} prompts. All attempts and verdicts are kept",
+            f"no training row was written for the {counted(prompts, 'prompts')}. All attempts and verdicts are kept",
             f"read some (rsr show -w {root} --failed), check the golds (rsr verify -w {root} --audit) and the "
             "thresholds of the formatters, or take easier prompts",
         )

@@ -16,6 +16,7 @@ from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.local_storage import LocalStorage
 from rsr_cli.store import shards
 from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.words import counted
 
 
 def place_prompts(work_dir: WorkDir, staged: int, size: int, limit: int | None) -> tuple[int, int]:
@@ -28,7 +29,8 @@ def place_prompts(work_dir: WorkDir, staged: int, size: int, limit: int | None) 
     old = sum(shards.row_count(work_dir.data(shard)) for shard in fixed)
     if limit is not None and limit < old and (kept := _kept(work_dir, fixed)) > limit:
         raise WorkDirError(
-            f"data.limit={limit} is less than the {kept} prompts that have rollouts here: a limit can only grow",
+            f"data.limit={limit} is less than the {counted(kept, 'prompts')} that have rollouts here: "
+            "a limit can only grow",
             "set it to more, or use a new work dir",
         )
     if all(_is_in_place(work_dir, shard) for shard in fixed):
@@ -44,7 +46,7 @@ def place_prompts(work_dir: WorkDir, staged: int, size: int, limit: int | None) 
         written, gone = _write(work_dir, database, fixed, size)
     if 2 * len(gone) > old:
         raise WorkDirError(
-            f"{len(gone)} of the {old} prompts that have rollouts here are not in the input any more, "
+            f"{len(gone)} of the {counted(old, 'prompts')} that have rollouts here are not in the input any more, "
             f"such as {gone[0]!r}",
             "is it another data set? Then use a new work dir. Otherwise restore the prompts",
         )

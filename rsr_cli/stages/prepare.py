@@ -27,6 +27,7 @@ from rsr_cli.store import inventory, shards
 from rsr_cli.store.inputs import BadRow, Row, read_input
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import Prompt
+from rsr_cli.words import counted
 
 _SHOWN = 10
 
@@ -54,7 +55,7 @@ class Counts:
 
     def summary(self) -> str:
         more = f"\n  … and {self.invalid - len(self.shown)} more" if self.invalid > len(self.shown) else ""
-        return "\n  ".join([f"{self.invalid} of {self.rows} rows are invalid", *self.shown]) + more
+        return "\n  ".join([f"{self.invalid} of {counted(self.rows, 'rows')} are invalid", *self.shown]) + more
 
 
 def prepare(session: Session) -> StageResult:
@@ -105,8 +106,8 @@ def prepare(session: Session) -> StageResult:
         session.progress.warn(f"skipped: {line}")
     if left_out:
         session.progress.warn(
-            f"{left_out} prompts that have rollouts here are not in the input any more: they are left out, their "
-            "rollouts are kept and count again once they are back"
+            f"{counted(left_out, 'prompts')} that have rollouts here are not in the input any more: they are left out, "
+            "their rollouts are kept and count again once they are back"
         )
     if counts.unscorable:
         lack = (
@@ -114,7 +115,7 @@ def prepare(session: Session) -> StageResult:
             if counts.unscorable == counts.no_gold
             else f"can't be scored by the verifier {config.verifier.type}; the first: {counts.why}"
         )
-        session.progress.warn(f"{counts.unscorable} of {counts.prompts} prompts {lack}")
+        session.progress.warn(f"{counts.unscorable} of {counted(counts.prompts, 'prompts')} {lack}")
     return result
 
 
@@ -177,7 +178,9 @@ def read_dataset(plan: Plan, counts: Counts) -> Iterator[Prompt]:
             counts.summary() + there, "correct them, or set data.preprocess.on_invalid=skip to leave them out"
         )
     if not counts.prompts:
-        raise InputError(f"no prompt is left of {counts.rows} rows ({counts.skipped} skipped by the transform){there}")
+        raise InputError(
+            f"no prompt is left of {counted(counts.rows, 'rows')} ({counts.skipped} skipped by the transform){there}"
+        )
 
 
 def _stage_shards(staging: LocalStorage, plan: Plan, counts: Counts, all_seen: Seen, task: Task) -> int:
@@ -249,6 +252,8 @@ def _wanted(item: Input, chance: random.Random) -> set[int] | range:
     """The places of the rows to take of an input."""
     total = sum(1 for _ in read_input(item.path, ("id", "messages")))
     if item.count is not None and item.count > total:
-        raise InputError(f"data.input_path: {item.path} holds {total} rows, not the {item.count} that count asks for")
+        raise InputError(
+            f"data.input_path: {item.path} holds {counted(total, 'rows')}, not the {item.count} that count asks for"
+        )
     count = item.count if item.count is not None else round(total * (1.0 if item.fraction is None else item.fraction))
     return range(total) if count == total else set(chance.sample(range(total), count))

@@ -23,6 +23,7 @@ from rsr_cli.store import inventory, shards
 from rsr_cli.store.groups import MARK_KEY, read_prompts, score_mark
 from rsr_cli.store.tally import most_common_errors, tally_tokens
 from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.words import counted
 
 _TOKENS = ("prompt_tokens", "completion_tokens")
 
@@ -111,7 +112,7 @@ def _paid_again(session: Session, lost: list[inventory.Loss]) -> WorkDirError:
         counts += held - tally_tokens(work_dir.rollout(loss.shard), work_dir.rollout_journal(loss.shard))
     attempts = sum(loss.recorded - (loss.found or 0) for loss in lost)
     cost = session.plan.cost(counts["prompt_tokens"], counts["completion_tokens"])
-    told = f"to draw this again is to pay again for {attempts} attempts"
+    told = f"to draw this again is to pay again for {counted(attempts, 'attempts')}"
     if counts.total():
         told += f" of {counts.total():,} tokens" + (f", about {cost:.2f}" if cost else "")
     root = quote(str(work_dir.root))
@@ -159,8 +160,10 @@ def _tell_of_failures(session: Session, counts: dict[str, Any]) -> None:
     if set(counts["end_reasons"]) <= {"early_stop", "max_rollouts"}:
         hint = "Every prompt has what it needs without them"
     if counts["errors"] == counts["attempts"]:
-        raise BackendError(f"every one of {counts['attempts']} attempts failed: {told}", hint)
-    session.progress.warn(f"{counts['errors']} of {counts['attempts']} attempts failed for good: {told}. {hint}")
+        raise BackendError(f"every one of {counted(counts['attempts'], 'attempts')} failed: {told}", hint)
+    session.progress.warn(
+        f"{counts['errors']:,} of {counted(counts['attempts'], 'attempts')} failed for good: {told}. {hint}"
+    )
 
 
 def _refuse_mixed(session: Session, identity: dict[str, Any], numbers: list[int], allow_mixed: bool) -> None:

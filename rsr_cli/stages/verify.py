@@ -32,6 +32,7 @@ from rsr_cli.store.recorder import Recorder
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE, Group, Prompt, Verdict
 from rsr_cli.verifiers.judging.ledger import read_ledger
+from rsr_cli.words import counted
 
 _OPEN_GROUPS = 512
 _OPEN_ON_A_BUDGET = 8
@@ -165,7 +166,7 @@ def change_notes(changes: Changes) -> list[str]:
     """The changes as lines for people."""
     if not changes.by_way:
         return []
-    lines = [f"{sum(changes.by_way.values())} verdicts changed since the last scoring:"]
+    lines = [f"{counted(sum(changes.by_way.values()), 'verdicts')} changed since the last scoring:"]
     lines += [f"  {way}: {count}" for way, count in changes.by_way.most_common()]
     for item in changes.examples:
         lines.append(
@@ -286,8 +287,8 @@ def _warn_of_unknown(session: Session, numbers: list[int], counts: dict[str, Any
     told = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
     advice = unscored_advice(session.plan, quote(str(session.work_dir.root)), late=bool(counts["timeout"]))
     session.progress.warn(
-        f"{counts['timeout'] + counts['error']} of {counts['rollouts']} rollouts could not be scored ({told}). "
-        "They count as unknown, not as wrong. "
+        f"{counts['timeout'] + counts['error']} of {counted(counts['rollouts'], 'rollouts')} could not be scored "
+        f"({told}). They count as unknown, not as wrong. "
         f"What to do: {advice}"
     )
 

@@ -15,6 +15,7 @@ from rsr_cli.store import shards
 from rsr_cli.store.journal import read_journal
 from rsr_cli.store.state import Closed, State
 from rsr_cli.store.work_dir import WorkDir
+from rsr_cli.words import counted
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Loss:
 
     def __str__(self) -> str:
         if self.found is None:
-            return f"{self.path} is missing: it held {self.recorded} rows"
+            return f"{self.path} is missing: it held {counted(self.recorded, 'rows')}"
         return f"{self.path} holds {self.found} of the {self.recorded} rows that were recorded in it"
 
 

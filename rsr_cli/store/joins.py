@@ -14,6 +14,7 @@ from rsr_cli.store.groups import GOLDS, JUDGED, ByPrompt, is_of_these_rollouts, 
 from rsr_cli.store.judged import response_digest, valid_rows
 from rsr_cli.store.work_dir import WorkDir
 from rsr_cli.types import REFERENCE
+from rsr_cli.words import counted
 
 
 def rollout_problems(work_dir: WorkDir, shard: int) -> Iterator[str]:
@@ -24,7 +25,7 @@ def rollout_problems(work_dir: WorkDir, shard: int) -> Iterator[str]:
         numbers = [row[1] for row in rows.take(prompt_id)]
         twice += len(numbers) - len(set(numbers))
     if twice:
-        yield f"holds {twice} attempts twice"
+        yield f"holds {counted(twice, 'attempts')} twice"
     try:
         rows.close()
         both = ByPrompt(work_dir.rollout(shard), JUDGED, work_dir.rollout_journal(shard))

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from rsr_cli.errors import WorkDirError
 from rsr_cli.storage.interface import Storage
+from rsr_cli.words import counted
 
 DATA = pa.schema([("id", pa.string()), ("messages", pa.string()), ("metadata", pa.string())])
 DATA_PLACED = DATA.append(pa.field("left_out", pa.bool_()))
@@ -160,7 +161,9 @@ def require_written(path: Storage, rows: int) -> None:
     with _reading(path) as file:
         found = sum(batch.num_rows for batch in file.iter_batches(batch_size=16 * _BATCH_ROWS))
     if found != rows:
-        raise WorkDirError(f"{path} holds {found} rows, not the {rows} that were written", "is the disk failing?")
+        raise WorkDirError(
+            f"{path} holds {counted(found, 'rows')}, not the {rows} that were written", "is the disk failing?"
+        )
 
 
 def read_rows(path: Storage, schema: pa.Schema) -> Iterator[dict[str, Any]]:

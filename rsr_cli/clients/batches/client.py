@@ -134,7 +134,9 @@ class BatchClient:
             if found is None:
                 failures += 1
                 if failures > self._settings.max_retries:
-                    raise Failure(Fault.SERVER, f"no answer in {failures} batches")
+                    raise Failure(
+                        Fault.SERVER, "no answer in " + ("1 batch" if failures == 1 else f"{failures} batches")
+                    )
                 await self._ask(name, request, dialect)
                 continue
             batch, line = found

@@ -49,6 +49,11 @@ class Sampler:
         return int(self.settings.concurrent_requests)
 
     @property
+    def asked_again(self) -> int:
+        """How many requests are under way that have failed at least once."""
+        return 0
+
+    @property
     def together(self) -> bool:
         """True where a call with several attempts is one request; else each attempt is best a call of its own."""
         return False

@@ -28,6 +28,10 @@ class Mixture(Sampler):
     def capacity(self) -> int:
         return sum(member.capacity for member in self._members)
 
+    @property
+    def asked_again(self) -> int:
+        return sum(member.asked_again for member in self._members)
+
     async def __aenter__(self) -> Mixture:
         async with AsyncExitStack() as stack:
             for member in self._members:

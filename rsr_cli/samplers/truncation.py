@@ -48,6 +48,10 @@ class TruncationLadder(Sampler):
         return self._base.capacity
 
     @property
+    def asked_again(self) -> int:
+        return self._base.asked_again
+
+    @property
     def together(self) -> bool:
         return self._base.together
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from rsr_cli.errors import InputError, PluginError
 from rsr_cli.plugins import registry
 from rsr_cli.stages.import_rows import ImportRows, problem_of
+from rsr_cli.stages.import_spill import ImportSpill
 from rsr_cli.stages.prepare import Counts
 from rsr_cli.stages.rows import as_sent
 from rsr_cli.stages.session import Session, StageResult
@@ -19,7 +19,6 @@ from rsr_cli.store import inventory
 from rsr_cli.store.groups import read_groups, read_prompts
 from rsr_cli.store.inputs import BadRow, read_input
 from rsr_cli.store.recorder import compact
-from rsr_cli.types import Attempt, Group
 
 
 def import_(session: Session, path: str, *, transform: str | None = None, skip_invalid: bool = False) -> StageResult:
@@ -31,42 +30,41 @@ def import_(session: Session, path: str, *, transform: str | None = None, skip_i
     """
     numbers = session.require_data()
     session.require_whole(numbers)
-    counts = Counts()
     origin = _Origin(path)
+    _require_finished(session, origin)
+    counts = Counts()
     rows = ImportRows(keep_truncated=not session.config.sampler.drop_truncated)
-    by_prompt = _read(session, path, transform, counts, origin, rows)
-    if counts.invalid and not skip_invalid:
-        raise InputError(counts.summary(), "mend them, or leave them out with --skip-invalid")
-    for line in counts.shown:
-        session.progress.warn(f"skipped: {line}")
-    for notice in rows.notices():
-        session.progress.warn(notice)
-    added = {"imported": 0, "already_here": 0}
-    for shard in numbers:
-        new = {
-            group.prompt.id: _numbered(group, by_prompt[group.prompt.id])
-            for group in read_groups(session.work_dir, shard)
-            if group.prompt.id in by_prompt
-        }
-        added["imported"] += sum(map(len, new.values()))
-        added["already_here"] += sum(len(by_prompt[prompt_id]) - len(attempts) for prompt_id, attempts in new.items())
-        if any(new.values()):
-            compact(session.work_dir, shard, new)
-            inventory.note_rollouts(session.state, session.work_dir, shard)
-            session.save_state()
+    with closing(ImportSpill()) as spill:
+        _read(session, path, transform, counts, origin, rows, spill)
+        if counts.invalid and not skip_invalid:
+            raise InputError(counts.summary(), "correct them, or leave them out with --skip-invalid")
+        for line in counts.shown:
+            session.progress.warn(f"skipped: {line}")
+        for notice in rows.notices():
+            session.progress.warn(notice)
+        added = {"imported": 0, "already_here": 0}
+        for shard in numbers:
+            there = spill.place(read_groups(session.work_dir, shard))
+            added["imported"] += there.new
+            added["already_here"] += there.known
+            if there.new:
+                if not session.state.importing:
+                    session.state.importing = {"file": path, "digest": origin.digest}
+                    session.save_state()
+                compact(session.work_dir, shard, there)
+                inventory.note_rollouts(session.state, session.work_dir, shard)
+                session.save_state()
+    session.state.importing = {}
+    session.save_state()
     result = {"rows": counts.rows, "skipped": counts.skipped, "invalid": counts.invalid} | added
     return StageResult("import", skipped=not added["imported"], counts=result)
 
 
-def _numbered(group: Group, attempts: list[Attempt]) -> list[Attempt]:
-    """Those that are not here yet, as the group's next step."""
-    here = {attempt.source for attempt in group.attempts.values()}
-    new = [attempt for attempt in attempts if attempt.source not in here]
-    begin = max(group.attempts, default=-1) + 1
-    step = max((attempt.step for attempt in group.attempts.values()), default=-1) + 1
-    return [
-        replace(attempt, attempt=number, step=step, step_size=len(new)) for number, attempt in enumerate(new, begin)
-    ]
+def _require_finished(session: Session, origin: _Origin) -> None:
+    """WorkDirError where another file has been imported in part."""
+    unfinished = session.state.importing
+    if unfinished and unfinished.get("digest") != origin.digest:
+        raise session.state.unfinished_import(session.work_dir.root)
 
 
 class _Origin:
@@ -74,25 +72,30 @@ class _Origin:
 
     def __init__(self, path: str) -> None:
         file = Path(path).expanduser()
-        self._digest = (
+        self.digest = (
             registry.file_digest(file)[:12] if file.is_file() else hashlib.sha256(path.encode()).hexdigest()[:12]
         )
 
     def __call__(self, row: int, part: int) -> str:
-        return f"import:{self._digest}:{row}" + (f".{part}" if part else "")
+        return f"import:{self.digest}:{row}" + (f".{part}" if part else "")
 
 
 def _read(
-    session: Session, path: str, transform: str | None, counts: Counts, origin: _Origin, rows: ImportRows
-) -> dict[str, list[Attempt]]:
-    """The attempts in `path` by the id of their prompt, not yet numbered."""
+    session: Session,
+    path: str,
+    transform: str | None,
+    counts: Counts,
+    origin: _Origin,
+    rows: ImportRows,
+    spill: ImportSpill,
+) -> None:
+    """Put the attempts in `path` into the spill."""
     if transform:
         session.require_trusted(transform)
     function = registry.load_object(transform) if transform else None
     if function is not None and not callable(function):
         raise PluginError(f"--transform: {transform} is not a function")
     ids = _Ids(session)
-    result: dict[str, list[Attempt]] = defaultdict(list)
     for number, (where, row) in enumerate(read_input(path), 1):
         counts.rows += 1
         if isinstance(row, BadRow):
@@ -114,8 +117,7 @@ def _read(
             if problem or prompt_id is None:
                 counts.reject(where, problem or "no prompt here has these messages")
                 continue
-            result[prompt_id].append(rows.attempt(item, prompt_id, origin(number, part)))
-    return result
+            spill.add(rows.attempt(item, prompt_id, origin(number, part)))
 
 
 class _Ids:

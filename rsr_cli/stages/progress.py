@@ -77,11 +77,22 @@ class Task:
         parts += [f"{duration(left)} left"] if left is not None else []
         parts += [f"{significant(rate)}/s"] if rate is not None else []
         text = parts[0]
+        if columns is not None and len(" · ".join(parts)) > columns:
+            text = self._short()
+            parts = []
         for part in [*parts[1:], *self.details]:
             if columns is not None and len(text) + len(part) + 3 > columns:
                 break
             text += f" · {part}"
         return text if columns is None else text[:columns]
+
+    def _short(self) -> str:
+        """The same three for a narrow terminal."""
+        rate, left = self.rate(), self.seconds_left()
+        parts = [f"{self.done}" + (f"/{self.total}" if self.total is not None else "")]
+        parts += [f"{duration(left).replace(' ', '').replace('min', 'm')} left"] if left is not None else []
+        parts += [f"{rate:,.0f}/s" if rate >= 10 else f"{significant(rate)}/s"] if rate is not None else []
+        return " ".join(parts)
 
 
 class _ToConsole(logging.Handler):

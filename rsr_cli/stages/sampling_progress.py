@@ -13,6 +13,7 @@ from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.stages.progress import Progress, Task, significant
 from rsr_cli.types import Attempt
+from rsr_cli.words import counted
 
 _FIGURES = ("attempts", "truncated", "errors", "prompt_tokens", "completion_tokens")
 
@@ -37,6 +38,8 @@ class SamplingProgress(Watcher):
     ) -> None:
         self.drawn: Counter[str] = Counter()
         """What this run has drawn: attempts, truncated, errors, prompt_tokens, completion_tokens."""
+        self.asked_again: Callable[[], int] = lambda: 0
+        """How many requests of the sampler are under way that have failed at least once."""
         self._plan = plan
         self._before = before
         self._judged_before = judged_before
@@ -86,7 +89,9 @@ class SamplingProgress(Watcher):
         done = task.done + task.part - task.before
         left = max(0, (task.total or 0) - task.done - task.part) / done if done > 0 else None
         seconds = max(1e-9, time.monotonic() - task.began)
-        details = [f"{total['attempts']:,} attempts"]
+        again = self.asked_again()
+        details = [f"{again:,} asked again"] if again else []
+        details.append(counted(total["attempts"], "attempts"))
         details += [f"{total['errors']:,} failed"] if total["errors"] else []
         details += [f"{total['truncated']:,} truncated"] if total["truncated"] else []
         details.append(f"{now['completion_tokens'] / seconds:,.0f} tokens/s")
@@ -98,5 +103,5 @@ class SamplingProgress(Watcher):
             details.append(f"{total['completion_tokens']:,} tokens")
             details += [f"about {left * now['completion_tokens']:,.0f} to go"] if left is not None else []
         task.details = details
-        task.figures = total | ({"cost": cost} if cost else {})
+        task.figures = total | {"asked_again": again} | ({"cost": cost} if cost else {})
         task.shown()

@@ -56,6 +56,7 @@ class SamplingRun:
             self.progress.shown(session.progress),
             session.plan.sampler(work_dir.batches()) as sampler,
         ):
+            self.progress.asked_again = lambda: sampler.asked_again
             try:
                 run_interruptible(self._supervise(sampler), self._report_stopping)
             finally:

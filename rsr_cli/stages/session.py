@@ -227,6 +227,8 @@ def open_session(
             made = not target.state_path.exists()
             try:
                 session = Session(target, loaded, plan, _opened_state(target, command), progress, command)
+                if session.state.importing and command != "import":
+                    raise session.state.unfinished_import(target.root)
                 session.state.thresholds = list(plan.thresholds)
                 if trust and not is_trusted(target.root, asdict(session.state)):
                     session.state.made_here = stamps(target.root)

@@ -32,13 +32,15 @@ class Status:
     """Why a stage that was done is out of date."""
     is_known: bool = True
     """Whether something is out of date can be told: the saved config can be read."""
+    is_cut_short: bool = False
+    """An import has not come to its end."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def overall(self) -> Overall:
         if self.has_writer:
             return "running"
-        if any(record.status != "done" for record in self.stages.values()):
+        if self.is_cut_short or any(record.status != "done" for record in self.stages.values()):
             return "unfinished"
         if not self.is_known:
             return "unknown"
@@ -86,6 +88,9 @@ def status(work_dir: WorkDir) -> Status:
             # Its process is gone without a word.
             record.status = "stopped"
             found.notes.append(_killed(name, found))
+    if state.importing:
+        found.is_cut_short = True
+        found.notes.append(str(state.unfinished_import(work_dir.root)))
     try:
         config = load_config(work_dir.config_path, saved=True, only_looks=True).config
     except (RsrError, OSError) as error:

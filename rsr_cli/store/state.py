@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -69,9 +70,19 @@ class State:
     """What each shard held when it was last closed, by its path in the work dir; see `inventory`."""
     thresholds: list[float] = field(default_factory=list)
     """From which score on a rollout passes, and up to which it fails, for readers without the formatters' code."""
+    importing: dict[str, str] = field(default_factory=dict)
+    """The `file` whose completions are being brought in, and its `digest`; empty once all of them are here."""
     created: str = field(default_factory=lambda: now())
     version: int = VERSION
     rsr_version: str = __version__
+
+    def unfinished_import(self, root: Storage) -> WorkDirError:
+        """That an import into the work dir `root` was cut short, and how it is finished."""
+        file = self.importing.get("file", "FILE")
+        return WorkDirError(
+            f"the import of {file} into {root} has not come to its end: only a part of its completions is here",
+            f"import the same file again, which adds the rest: rsr import {quote(file)} -w {quote(str(root))}",
+        )
 
     def save(self, path: Storage) -> None:
         write_text(path, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")

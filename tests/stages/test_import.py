@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -141,3 +145,64 @@ def test_a_value_that_can_not_be_is_refused(wrong: dict[str, object], tmp_path: 
     made = write_rows(tmp_path / "made.jsonl", [{"id": "sum-0", "response": "x"} | wrong])
     outcome = rsr("import", made, "-w", work_dir)
     assert outcome.exit_code == 2 and next(iter(wrong)) in outcome.stderr
+
+
+KILLED_AFTER_TWO = """
+import os, signal, sys
+from rsr_cli.cli.app import main
+from rsr_cli.store import inventory
+note, seen = inventory.note_rollouts, []
+def noted(*args):
+    note(*args)
+    seen.append(args)
+    if len(seen) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+inventory.note_rollouts = noted
+sys.argv = ["rsr", "import", sys.argv[1], "-w", sys.argv[2]]
+main()
+"""
+
+
+def test_an_import_that_was_killed_is_known_and_finished(tmp_path: Path, rsr: Rsr) -> None:
+    config = write_config(
+        tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(40)), "http://127.0.0.1:9/v1", shard={"size": 5}
+    )
+    w = tmp_path / "w"
+    assert rsr("prepare", config, "-w", w).exit_code == 0
+    made = write_rows(tmp_path / "made.jsonl", [{"id": f"sum-{n % 40}", "response": f"{n}"} for n in range(80)])
+    killed = subprocess.run([sys.executable, "-c", KILLED_AFTER_TWO, str(made), str(w)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    other = write_rows(tmp_path / "other.jsonl", [{"id": "sum-39", "response": "x"}])
+    for command in (["sample"], ["verify"], ["format"], ["analyze"], ["resume"], ["run"], ["import", other]):
+        refused = rsr(*command, "-w", w)
+        assert refused.exit_code == 2 and f"rsr import {made} -w {w}" in refused.stderr, (command, refused)
+    looked = rsr("status", w)
+    assert looked.exit_code == 4 and f"rsr import {made}" in looked.stdout
+    finished = rsr("import", made, "-w", w, "--json")
+    assert finished.exit_code == 0, finished.stderr
+    counts = json.loads(finished.stdout)["stages"]["import"]
+    assert (counts["imported"], counts["already_here"]) == (60, 20)
+    assert sorted(int(row["response"]) for row in rows(w / "rollout")) == list(range(80))
+    assert rsr("import", other, "-w", w).exit_code == 0
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, rsr: Rsr) -> None:
+    """Six times the rows, of 16 KB each; the prompts are as many."""
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(100)), URL, shard={"size": 10})
+    row = '{{"id": "sum-{}", "response": "{} {}"}}\n'
+
+    def peak(count: int) -> int:
+        work_dir, made = tmp_path / f"w{count}", tmp_path / f"{count}.jsonl"
+        assert rsr("prepare", config, "-w", work_dir).exit_code == 0
+        with made.open("w") as file:
+            file.writelines(row.format(n % 100, n, "x" * 16_000) for n in range(count))
+        tracemalloc.start()
+        outcome = rsr("import", made, "-w", work_dir)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert outcome.exit_code == 0, outcome.stderr
+        return found
+
+    peak(10)  # what is loaded once
+    small, large = peak(100), peak(600)
+    assert large - small < 3_000_000, (small, large)  # held in memory, the rows more would take 8 MB

@@ -45,9 +45,12 @@ class Reader:
         self._work_dir = work_dir
 
     def prompts(self) -> pa.Table:
-        """Return one row per prompt: the columns of `data/`, and those of summary/prompts.parquet if there."""
+        """Return one row per prompt that is in the input: the columns of `data/`, and those of summary/prompts.parquet
+        if there."""
         work_dir = self._work_dir
-        data = _table(shards.DATA, [work_dir.data(shard) for shard in work_dir.shards()])
+        data = pa.Table.from_batches(
+            [batch for shard in work_dir.shards() for batch in _kept(work_dir.data(shard))], shards.DATA
+        )
         path = work_dir.summary / "prompts.parquet"
         if not path.exists():
             return data
@@ -79,6 +82,14 @@ class Reader:
                 batches.append(pa.RecordBatch.from_pylist(waiting, schema))
                 waiting = []
         return pa.Table.from_batches([*batches, pa.RecordBatch.from_pylist(waiting, schema)], schema)
+
+
+def _kept(path: Storage) -> Iterator[pa.RecordBatch]:
+    """The prompts of a data shard, without those that are left out."""
+    placed = "left_out" in shards.columns(path)
+    for batch in shards.read_batches(path, shards.DATA_PLACED.names if placed else shards.DATA.names):
+        kept = batch.filter(pc.invert(pc.fill_null(batch["left_out"], False))) if placed else batch
+        yield pa.RecordBatch.from_arrays([kept[name] for name in shards.DATA.names], schema=shards.DATA)
 
 
 def _score_rows(group: Group) -> Iterator[dict[str, Any]]:

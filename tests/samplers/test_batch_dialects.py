@@ -207,3 +207,22 @@ def test_any_line_is_an_answer_or_a_failure(document: Any) -> None:
         read_response(json.dumps(document).encode())
     except Failure:
         return
+
+
+async def test_a_file_that_is_not_processed_yet_is_waited_for(model_server: ModelServer, tmp_path: Path) -> None:
+    model_server.scenario.batch_file_pending = 4
+    drawn = await draw_all(sampler(model_server, tmp_path, max_retries=0), PROMPTS, [0])
+    assert [found.error for [found] in drawn] == [None] * 4
+    assert len(model_server.batches) == 1 and model_server.scenario.batch_file_pending == 0
+
+
+async def test_one_prompt_that_is_refused_in_a_batch_of_its_own_stops_no_run(
+    model_server: ModelServer, tmp_path: Path
+) -> None:
+    """The account was answered in an earlier batch."""
+    await draw_all(sampler(model_server, tmp_path), PROMPTS[:2], [0])
+    model_server.scenario.fault = lambda number: "403"
+    [[refused]] = await draw_all(sampler(model_server, tmp_path, max_retries=0), PROMPTS[2:3], [0])
+    assert refused.error is not None and "Not allowed in your country" in refused.error
+    with pytest.raises(BackendError, match="Not allowed in your country"):
+        await draw_all(sampler(model_server, tmp_path, max_retries=0), [*PROMPTS[2:], prompt("Another?")], [0])

@@ -86,6 +86,10 @@ class BatchDesk:
 
     async def _submit(self, request: web.Request) -> web.Response:
         wanted = await request.json()
+        if self._app.scenario.batch_file_pending:
+            self._app.scenario.batch_file_pending -= 1
+            message = "The input file is in status pending; it must be processed."
+            return web.json_response({"error": {"code": "invalid_file", "message": message}}, status=400)
         assert wanted["endpoint"] == "/v1/chat/completions" and wanted["completion_window"] == "24h"
         lines = self.files[wanted["input_file_id"]].splitlines()
         requests = [orjson.loads(line) for line in lines]

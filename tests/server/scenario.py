@@ -66,6 +66,8 @@ class Scenario:
     """What becomes of the batch with this number, from 0: completed, expired, cancelled (both half done), failed."""
     batch_document: Callable[[dict[str, Any]], Any] = field(default_factory=lambda: lambda document: document)
     """What the server says of a batch, in another dialect."""
+    batch_file_pending: int = 0
+    """How often a batch is refused because its file is not processed yet."""
     batch_answers: Callable[[bytes], bytes] = field(default_factory=lambda: lambda content: content)
     """A file of answers, in another dialect."""
     batch_looks: int = 1

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import rsr_cli
 from rsr_cli.cli.app import app
 from tests.conftest import Rsr
 from tests.server.running import ModelServer
@@ -92,8 +93,14 @@ def test_no_code_of_theirs_runs(place: str, made: Path, rsr: Rsr) -> None:
 @pytest.mark.parametrize("place", PLACES)
 def test_reading_runs_no_code(place: str, made: Path, rsr: Rsr) -> None:
     name_in_config(made, **PLACES[place](made / "evil.py"))
-    for command in (["show"], ["show", "--passed"], ["status"], ["status", "--json"], ["config"]):
-        assert rsr(*command, "-w", made).exit_code in (0, 4)
+    for command in (
+        *(["show"], ["show", "--passed"], ["show", "--json"], ["status"], ["status", "--json"], ["config"], ["check"]),
+    ):
+        assert rsr(*command, "-w", made).exit_code in (0, 4), command
+    assert rsr("ls", made.parent).exit_code == 0 and rsr("compare", made, made).exit_code == 0
+    reader = rsr_cli.open(made)
+    assert all(table.num_rows for table in (reader.prompts(), reader.rollouts(), reader.scores()))
+    assert list(reader.groups())
     assert not (made / "has_run").exists()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import rsr_cli
 from tests.conftest import Rsr
 from tests.server import ModelServer
 from tests.work_dirs import rows, sums, write_config, write_rows
@@ -85,6 +86,9 @@ def test_a_prompt_that_is_taken_out_is_left_out_and_may_come_back(
     stats = json.loads((work_dir / "summary/stats.json").read_text())
     assert stats["prompts"]["total"] == 28
     assert rsr("check", work_dir).exit_code == 0
+    reader = rsr_cli.open(work_dir)
+    for table in (reader.prompts(), reader.rollouts(), reader.scores()):
+        assert len(ids := set(table["id"].to_pylist())) == 28 and not ids & {"sum-3", "sum-17"}
     write_rows(tmp_path / "in.jsonl", sums(30))
     assert rsr("resume", work_dir).exit_code == 0
     assert by_key(work_dir) == before and len(model_server.log) == asked

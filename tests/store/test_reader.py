@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import rsr_cli
@@ -32,6 +33,19 @@ def test_tables_and_groups(tmp_path: Path, model_server: ModelServer, rsr: Rsr) 
     groups = list(w.groups())
     assert [group.prompt.id for group in groups] == prompts["id"].to_pylist()
     assert sum(len(group.attempts) for group in groups) == rollouts.num_rows
+
+
+def test_a_verdict_on_another_text_is_none(tmp_path: Path, model_server: ModelServer, rsr: Rsr) -> None:
+    config = write_config(tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(4)), model_server.base_url)
+    assert rsr("run", config, "-w", tmp_path / "w").exit_code == 0
+    shard = tmp_path / "w/rollout/shard_0000.parquet"
+    found = pq.read_table(shard)
+    place = found.column_names.index("response")
+    texts = [f"{text} or not" if n == 2 else text for n, text in enumerate(found["response"].to_pylist())]
+    changed = found.set_column(place, found.field(place), pa.array(texts, found.field(place).type))
+    scores = rsr_cli.open(tmp_path / "w").scores().num_rows
+    pq.write_table(changed, shard)
+    assert rsr_cli.open(tmp_path / "w").scores().num_rows == scores - 1
 
 
 def test_a_folder_that_is_no_work_dir_is_refused(tmp_path: Path) -> None:

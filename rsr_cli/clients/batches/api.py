@@ -28,6 +28,10 @@ _TRANSFER = aiohttp.ClientTimeout(total=3600, sock_connect=10)
 _CHUNK = 1 << 20
 _FILE_NOT_READY = re.compile(r"\bpending\b|not (yet )?(been )?(ready|processed|available)|(being|is) process")
 
+_FILE_PATIENCE = 1800.0
+"""Seconds that an uploaded file may take to be processed."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 15.0
+
 
 class BatchApi(Poster):
     """An async context. Its methods wait out what passes, and raise a BackendError for what does not."""
@@ -57,12 +61,19 @@ class BatchApi(Poster):
                 if document.get("input_file_id") == input_file_id:
                     return read_status(document)
             wanted = {"input_file_id": input_file_id, "endpoint": PATH, "completion_window": "24h"}
-            try:
-                return await self._call(endpoint, "POST", "batches", read_status, data=write_body(wanted))
-            except Failure as failure:
-                if failure.fault is Fault.REQUEST and _FILE_NOT_READY.search(failure.message.lower()):
-                    failure.fault = Fault.SERVER
-                raise
+            waited, pause = 0.0, _FIRST_PAUSE
+            while True:
+                try:
+                    return await self._call(endpoint, "POST", "batches", read_status, data=write_body(wanted))
+                except Failure as failure:
+                    # The server is still at the file: that is no failure, and no retry is spent on it.
+                    if failure.fault is not Fault.REQUEST or not _FILE_NOT_READY.search(failure.message.lower()):
+                        raise
+                    if waited >= _FILE_PATIENCE:
+                        raise
+                await asyncio.sleep(pause)
+                waited += pause
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
         return await self._insist(ask, "the batch was not accepted")
 

@@ -184,7 +184,10 @@ class BatchClient:
     def _stop_run_if_hopeless(self, batch: Batch, failure: Failure) -> None:
         """Raises a BackendError for a failure that every other request would meet as well: none that the others of its
         batch have not met."""
-        everyone = failure.fault in (Fault.RUN, Fault.PATH, Fault.ACCOUNT) and not self._folder.has_answers(batch)
+        alone = self._folder.successes and self._folder.is_single(batch)  # nothing but its own prompt may be the cause
+        everyone = failure.fault in (Fault.RUN, Fault.PATH, Fault.ACCOUNT) and not (
+            alone or self._folder.has_answers(batch)
+        )
         if everyone or (failure.fault is Fault.REQUEST and not self._folder.successes):
             hint = failure.hint.format(section="sampler", path=self._settings.path) if failure.hint else None
             raise BackendError(f"{self._folder.requests(batch).name}: {failure.message}", hint) from None

@@ -15,6 +15,7 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from rsr_cli.clients.batches.lines import custom_id, name_in, run_of, tells_success
@@ -140,6 +141,10 @@ class BatchFolder:
     def has_answers(self, batch: Batch) -> bool:
         """Some requests of the batch were answered."""
         return batch.number in self._answering
+
+    def is_single(self, batch: Batch) -> bool:
+        """The batch is of one request."""
+        return sum(1 for _ in islice(_lines(self.requests(batch)), 2)) == 1
 
     def holder(self, name: str) -> Batch | None:
         """The batch that is to bring an answer."""

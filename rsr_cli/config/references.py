@@ -69,7 +69,9 @@ def expand(tree: Any, where: Callable[[Key], str]) -> Expanded:
             if later and not os.environ.get(name):
                 expanded.missing[key] = name
             elif default is None and name not in os.environ:
-                expanded.problems[key] = f"{where(key)}: the environment variable {name} is not set"
+                expanded.problems[key] = (
+                    f"{where(key)}: the environment variable {name} is not set (a literal ${{ is written $${{)"
+                )
             values.append(os.environ.get(name) or default or "")
             return values[-1]
 

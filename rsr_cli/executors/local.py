@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from rsr_cli import secrecy
 from rsr_cli.errors import RsrError
-from rsr_cli.executors.process_pool import CONTEXT, cores
+from rsr_cli.executors.process_pool import CONTEXT, cores, own_imports
 from rsr_cli.executors.worker import detach
 
 S = TypeVar("S")
@@ -38,7 +38,8 @@ def over_shards(work: Callable[[S], T], of_shards: Sequence[S], rows: int) -> It
         running: deque[Future[T]] = deque()
         try:
             for of_shard in of_shards:
-                running.append(pool.submit(work, of_shard))
+                with own_imports():  # it may start a process
+                    running.append(pool.submit(work, of_shard))
                 if len(running) > 2 * processes:
                     yield running.popleft().result()
             while running:

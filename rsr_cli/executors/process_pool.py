@@ -23,11 +23,12 @@ from types import TracebackType
 from typing import Any
 
 from rsr_cli.errors import PluginError, RsrError
-from rsr_cli.executors.worker import Ready, Results, WorkerSpec, serve
+from rsr_cli.executors.worker import SAFE_PATH, Ready, Results, WorkerSpec, serve
 from rsr_cli.types import Prompt, Reply, Verdict
 
 # Spawn: a worker inherits no file descriptor, no lock and no thread of ours.
 CONTEXT = multiprocessing.get_context("spawn")
+_ENVIRONMENT = threading.Lock()
 START_LIMIT_S = 300.0
 MOST_IN_BATCH = 64
 MOST_BYTES_IN_BATCH = 1 << 18
@@ -203,6 +204,21 @@ class _Outcome:
     worker_gone: bool
 
 
+@contextlib.contextmanager
+def own_imports() -> Iterator[None]:
+    """Keep processes that are started meanwhile from importing what lies in the working directory: a `json.py` there
+    may be somebody else's. What they start themselves is not affected."""
+    with _ENVIRONMENT:
+        if os.environ.get("PYTHONSAFEPATH"):
+            yield
+            return
+        os.environ["PYTHONSAFEPATH"] = SAFE_PATH
+        try:
+            yield
+        finally:
+            del os.environ["PYTHONSAFEPATH"]
+
+
 class _Worker:
     """The parent's handle on one process. Raises PluginError where the verifier can't be built in it."""
 
@@ -213,7 +229,8 @@ class _Worker:
                 self._progress = CONTEXT.RawArray("d", 2)
                 arguments = (theirs, self._progress, spec)
                 self._process: SpawnProcess = CONTEXT.Process(target=serve, args=arguments, daemon=True)
-                self._process.start()
+                with own_imports():
+                    self._process.start()
         except OSError as error:
             raise RsrError(f"no process can be started for the verifier {spec.name}: {error}", _NO_ROOM) from error
         ready = None

@@ -33,6 +33,8 @@ RETIRE_AFTER_TASKS = 50_000
 """A worker makes room for a fresh one after this many tasks, since libraries leak and caches grow; a start takes a
 second, so not sooner."""
 PR_SET_PDEATHSIG = 1
+SAFE_PATH = "rsr"
+"""The value of PYTHONSAFEPATH that says that the parent has set it, and not the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ def _on_metadata(verify: Callable[[Reply, dict[str, Any]], Any]) -> Callable[[Re
 
 def detach(parent_pid: int) -> None:
     """Leave Ctrl-C and stdout to the parent, and die with it."""
+    if os.environ.get("PYTHONSAFEPATH") == SAFE_PATH:
+        del os.environ["PYTHONSAFEPATH"]  # what a verifier starts imports as it always did
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDONLY)

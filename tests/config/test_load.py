@@ -330,3 +330,13 @@ def test_a_header_that_can_not_be_sent_is_refused_without_its_value(header: str,
     with pytest.raises(ConfigError, match=r"sampler\.headers") as caught:
         load_config(path)
     assert "secret-1" not in str(caught.value)
+
+
+def test_what_an_unset_variable_may_have_meant_is_said(tmp_path: Path) -> None:
+    """A prompt that speaks of a template: `${name}` is taken for a variable."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        "data: {input_path: x.jsonl, preprocess: {system_prompt: 'Greet ${a_name}.'}}\nsampler: {model: m}\n"
+    )
+    with pytest.raises(ConfigError, match=r"a_name is not set \(a literal \$\{ is written \$\$\{\)"):
+        load_config(path)

@@ -242,3 +242,26 @@ def test_no_orphan_outlives_a_killed_parent(verifier_file: Path, tmp_path: Path,
         parent.kill()
     assert pids
     assert not _until_dead(pids)
+
+
+def test_a_module_in_the_working_directory_is_not_imported(tmp_path: Path) -> None:
+    """As in somebody else's work dir: modules that are named like those that a process imports while it starts."""
+    (theirs := tmp_path / "w").mkdir()
+    for name in ("json", "pickle", "struct", "selectors", "ctypes", "signal"):
+        (theirs / f"{name}.py").write_text("open('has_run', 'w').close(); raise SystemExit('taken')")
+    (tmp_path / "probe.py").write_text(
+        "import os\nfrom rsr_cli.types import Verdict\n"
+        "class Probe:\n    def verify(self, response, metadata):\n"
+        "        return Verdict(1.0, explanation=str('PYTHONSAFEPATH' in os.environ))\n"
+    )
+    (tmp_path / "main.py").write_text(
+        "from rsr_cli.executors.process_pool import ProcessPool\n"
+        "from rsr_cli.types import Prompt, Reply\n"
+        "if __name__ == '__main__':\n"
+        f"    verifier = ({f'{tmp_path}/probe.py:Probe'!r}, {{}})\n"
+        "    with ProcessPool(verifier, workers=1, time_limit=9.0, memory_limit_mb=4096) as pool:\n"
+        "        print(pool.submit(Reply('x'), Prompt('p', [], {})).result())\n"
+    )
+    found = subprocess.run([sys.executable, tmp_path / "main.py"], cwd=theirs, capture_output=True, text=True)
+    assert not (theirs / "has_run").exists(), found.stderr
+    assert "explanation='False'" in found.stdout, found.stderr

@@ -21,7 +21,7 @@ _HINTS = (
 """One of them stands in every tag; looking for them is far cheaper than the patterns."""
 _MARKS = ("<", "◁", "THINK]", "think]")
 """One of them stands in every hint."""
-_BARE_ANALYSIS = re.compile(r"analysis(?=[A-Z\"'])")
+_BARE_ANALYSIS = re.compile(r"analysis(?=[A-Z\"']|\s(?:the user|user|we|i|need|okay)\b)")
 
 
 def final_reply(response: str) -> str | None:

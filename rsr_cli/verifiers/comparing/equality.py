@@ -183,6 +183,8 @@ class Comparison:
             return False  # 4000 bananas for 4000 ml
         if answer.percent and gold.percent:
             return self._same_number(answer, answer.value, gold, gold.value)
+        if answer.percent and abs(gold.value) < 1:
+            return self._same_number(answer, answer.value / 100, gold, gold.value)  # 0.5 is a share, 0.5% is not
         return any(
             self._same_number(answer, ours, gold, theirs) for ours in answer.values() for theirs in gold.values()
         )
@@ -274,7 +276,7 @@ class Comparison:
         ours, theirs = _text_of(answer), _text_of(gold)
         if ours.isalpha() and ours.upper() == theirs.upper():
             return True
-        if _is_word(ours) and _is_word(theirs):
+        if (_is_word(ours) and _is_word(theirs)) or theirs.lower() in ("yes", "no"):
             return False  # HT and TH are words, no products
         ours_unit, theirs_unit = measure(_unit_of(answer)), measure(_unit_of(gold))
         if ours_unit and theirs_unit and ours_unit != theirs_unit and not comparable(ours_unit, theirs_unit):

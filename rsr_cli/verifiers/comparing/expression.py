@@ -249,6 +249,12 @@ class _Reader:
             return ("constant", word)
         if word in FUNCTIONS:
             return self._call(word)
+        if (
+            word == "P"
+            and self._tokens[self._at : self._at + 1] == ["("]
+            and self._tokens[self._at + 2 : self._at + 3] == [","]
+        ):
+            return self._arrangements()
         if len(word) == 1:
             return self._named(word)
         if len(word) > 4:
@@ -260,6 +266,15 @@ class _Reader:
             first, rest = word[0], word[1:]
         self._tokens[self._at : self._at] = [rest]
         return self._word(first)
+
+    def _arrangements(self) -> Node:
+        """P(n, k) as n! / (n - k)!."""
+        self._need("(")
+        top = self.sum()
+        self._need(",")
+        bottom = self.sum()
+        self._need(")")
+        return ("quotient", ("factorial", top), ("factorial", ("sum", top, ("negative", bottom))))
 
     def _named(self, name: str) -> Node:
         if self._take("_"):

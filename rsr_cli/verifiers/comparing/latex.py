@@ -70,6 +70,11 @@ _COMBINATIONS = re.compile(
     r"|(?<![A-Za-z\\])C\(\s*(\w{1,9})\s*,\s*(\w{1,9})\s*\)"
     r"|(?:\{\}\s*)?_\s*\{?(\w{1,6})\}?\s*C\s*_\s*\{?(\w{1,6})\}?|(?<!\w)(\d{1,6})C(\d{1,6})(?!\w)"
 )
+_ASCII_CALL = re.compile(
+    r"(?<![A-Za-z\\])(?:cbrt\s*\(([^()]{1,100})\)|(nCr|nPr)\s*\(\s*(\w{1,9})\s*,\s*(\w{1,9})\s*\)|(\d{1,6})P(\d{1,6})(?!\w)|log(2|10)(?=\s*\())"
+)
+_UNDERSCORED = re.compile(r"(?<![\w.])\d{1,3}(?:_\d{3})+(?![\w_])")
+_NESTED_LIST = re.compile(r"\[\s*(?:\[[^\[\]]{1,200}\]\s*,\s*){1,20}\[[^\[\]]{1,200}\]\s*\]")
 _CHINESE_ROOT = re.compile(r"根号(?:下)?\s*(\d+(?:\.\d+)?|[a-zA-Z]|(?=[({]))")
 _COLOR = re.compile(r"\\(?:text)?color\s*\{\s*\w+\s*\}")
 _SEGMENT_NAME = re.compile(r"\\overline\s*\{\s*([A-Z]{2})\s*\}")
@@ -108,6 +113,15 @@ def normalise(answer: str) -> str:
         return text
     if not text.isascii():
         text = _plain_characters(text)
+    if "_" in text:
+        text = _UNDERSCORED.sub(lambda number: number[0].replace("_", ""), text)
+    if text[:1] == "[" and _NESTED_LIST.fullmatch(text):
+        rows = " \\\\ ".join(row.replace(",", " & ") for row in re.findall(r"\[([^\[\]]+)\]", text))
+        text = f"\\begin{{matrix}}{rows}\\end{{matrix}}"
+    if "(" in text or "P" in text:
+        text = _ASCII_CALL.sub(_ascii_call, text)
+    if "+/-" in text:
+        text = text.replace("+/-", "\\pm ")
     if text.count("$") == 1:
         text = _MONEY.sub(" USD ", text)
     text = text.replace("\\$", " USD ").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")
@@ -177,6 +191,16 @@ def _siunitx(match: re.Match[str]) -> str:
     number, unit = (match[1], match[2]) if match[1] is not None else ("", match[4])
     unit = re.sub(r"\\per(?![a-z])", " / ", unit)
     return f"{number} {re.sub(r'[a-z]+', lambda name: ' ' + name[0], unit.replace(chr(92), ' '))}"
+
+
+def _ascii_call(match: re.Match[str]) -> str:
+    """cbrt(x), nCr(n, k), 5P2 and log2( in LaTeX."""
+    if match[1]:
+        return f"\\sqrt[3]{{{match[1]}}}"
+    if match[7]:
+        return f"\\log_{{{match[7]}}}"
+    top, bottom = (match[3], match[4]) if match[2] else (match[5], match[6])
+    return f"\\binom{{{top}}}{{{bottom}}}" if match[2] == "nCr" else f"\\frac{{({top})!}}{{({top}-{bottom})!}}"
 
 
 def _combinations(match: re.Match[str]) -> str:

@@ -56,7 +56,8 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _LINE = re.compile(
-    rf"^[^\w\s\\({{[]{{0,4}}{WRAP}{NOUN}{WRAP}(?P<letter>[A-Z])(?=[)\]}}*$\"'`.:,。»!?\s\\项】」]|$)", re.IGNORECASE
+    rf"^[^\w\s\\({{[]{{0,4}}{WRAP}{NOUN}{WRAP}(?P<letter>[A-Z])(?=[)\]}}*$\"'`.:,。»!?\s\\项】」』〕》|=]|$)",
+    re.IGNORECASE,
 )
 _YES_NO = re.compile(r"\W{0,4}(yes|no|maybe|true|false)[,.](?:\s|$)", re.IGNORECASE)
 _LABELLED = re.compile(rf"^[^\n:]{{1,40}}:{WRAP}(?P<letter>[A-Z])[)\]}}*$\"'`.。]{{0,6}}$")
@@ -80,6 +81,9 @@ _ALSO_POSSIBLE = re.compile(
     r"(?:also|just as|equally|as)\s+(?:be\s)?(?:possible|likely|right|correct|valid|acceptable|good"
     r"|plausible)\b(?![^.\n]*\bless\b)"
 )
+_TABLE_RULE = re.compile(r"(?:[^\n]{0,300}\n)?[ \t]*\|?[-:| \t]{3,200}\n")
+_OVER_ANOTHER = re.compile(r"^(?:,\s?)?(?:rather than|instead of|over|and not|not)\s[^\n]{1,60}$")
+"""The other option that a chosen one is set against."""
 _QUESTION = re.compile(r"[)\]}*$\"'.\s]{0,4}\?")
 
 
@@ -179,7 +183,7 @@ class _Reader:
 
     def _behind_label(self, text: str, mark: re.Match[str]) -> Claim[Choice] | None:
         """The claim that follows a label such as "the answer is"."""
-        if _DENIED_LABEL.search(mark[0]):
+        if _DENIED_LABEL.search(mark[0]) or (mark[0].rstrip()[-1:] == "|" and _TABLE_RULE.match(text, mark.end())):
             return None
         line_start = text.rfind("\n", 0, mark.start()) + 1
         before = text[max(line_start, mark.start() - 60) : mark.start()]
@@ -264,7 +268,10 @@ class _Reader:
         if match is None or match["letter"] not in self._letters:
             return None
         end = match.end("letter")
-        rest = line[end:].strip(" )]*.:$}\"'`。»!?】」")
+        if re.fullmatch(r"\W{0,4}:\s*", line[end:]):
+            return None  # cut off before what it says of the option
+        rest = line[end:].strip(" )]*.:$}\"'`。»!?】」』〕》|=")
+        rest = _OVER_ANOTHER.sub("", rest)
         alone = not rest or rest in ("选项", "项", "项。") or line[end:].lstrip("*")[:1] in ".):]"
         if not alone or not (match["letter"].isupper() or not rest):
             return None

@@ -22,7 +22,7 @@ _DANGLING = re.compile(
     re.IGNORECASE,
 )
 _CONCLUSION = re.compile(
-    r"(?:^|[,;]\s)\W{0,4}(?i:thus|therefore|hence|so|finally|clearly|probably|likely|definitely|must be)"
+    r"(?:^|[,;]\s)\W{0,4}(?i:thus|therefore|hence|so|finally|clearly|probably|(?:most )?likely|definitely|must be)"
     r"[,:\s]{1,3}[*(]{0,3}([A-Z])[*)]{0,3}\W{0,6}$"
 )
 _BRACKETED = re.compile(
@@ -63,7 +63,7 @@ _LISTED = re.compile(
     r"^[ \t>*•\-–]{0,6}[(\[]?\**[(\[]?([A-Z])[)\].:]?\**[).:\]]?(?:\s|\*)[ \t]*(\S[^\n]*)?$", re.MULTILINE
 )
 _ITEM = re.compile(
-    r"(?:^|(?<=[.;,。；，|]))[ \t>|*•\-–]{0,6}(?:\d{1,2}[.)]\s)?(?:\**(?:option|choice|statement|answer"
+    r"(?:^|(?<=[.;,。；，|✗✓✘✔❌✅×]))[ \t>|*•\-–]{0,6}(?:\d{1,2}[.)]\s)?(?:\**(?:option|choice|statement|answer"
     r"|选项)\s)?[(\[]?\**[(\[]?([A-Z])"
     r"(?=[)\].:*|]|\s+(?:is|are|was|-|–|—|:|✗|✓|✘|✔|❌|✅|\||would|can|does|seems|looks|falsch|richtig)|\s*(?:错|正确"
     r"|对|不))",

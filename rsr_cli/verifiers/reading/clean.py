@@ -44,16 +44,22 @@ _BLOCK_TAG = re.compile(
 _CHATTER = re.compile(rf"\W*(?:{any_of(CHATTER)})", re.IGNORECASE | re.DOTALL)
 _ENDED = re.compile(r"[.!?。！？।)\]\"'*]\s*$")
 _REMARK = re.compile(rf"\W*(?:{any_of(REMARKS)})", re.IGNORECASE)
+_RUNS_INTO = re.compile(
+    r"(?:(?<=[\d)\]}$*%])|(?<=[\s(][A-J]))[ \t]{1,3}(?=[A-ZÀ-Þ])"
+    rf"(?=(?i:{any_of(REMARKS)}|i(?:'m| am| hope)|let me|please|thanks?|hope|feel free)\b)"
+)
 _SENTENCES = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _HIDDEN = re.compile(
     r"<!--.{0,4000}?-->|<(?P<tag>del|s|strike|script|style|template)(?:\s[^<>]{0,80})?>.{0,2000}?</(?P=tag)>|~~[^~\n]{1,400}~~"
     r"|<(?P<box>span|div|p|font)\s[^<>]{0,80}(?:display\s?:\s?none|visibility\s?:\s?hidden|\bhidden\b|font-size\s?:\s?0|color\s?:\s?(?:white|transparent|#fff))"
     r"[^<>]{0,80}>.{0,2000}?</(?P=box)>"
-    r"|\\[hv]?phantom\s*\{[^{}]{0,400}\}|\\(?:text)?color\s*\{white\}\s*\{[^{}]{0,400}\}",
-    re.DOTALL | re.IGNORECASE,
+    r"|\\(?:[hv]?phantom|(?:text)?color\s*\{white\})\s*\{(?:[^{}]|\{[^{}]{0,200}\}){0,400}\}"
+    r"|^[ \t]{0,6}%[^\n]{0,2000}$|^\[//\]:\s?\#[^\n]{0,400}$",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 """What a reader of the rendered reply does not see, or sees struck out."""
-_RULE = re.compile(r"[\s\-*_=~]{3,}")
+_RULE = re.compile("[\\s\\-*_=~]{3,}|[\\s!.\U0001f300-\U0001faff\u263a\u2728\u2764\ufe0f]+")
+"""A sentence of no words: a line across, emoji."""
 _MOST_CHATTER = 8
 """Sentences that are looked at from the end."""
 
@@ -63,11 +69,16 @@ def readable(reply: str) -> str:
     text = plain_characters(reply)
     if "<" in text or any(mark in text for mark in _BRACKET_TOKENS):
         text = _first_turn(text)
-    if "<" in text or "~~" in text or "phantom" in text or "color" in text:
+    if "<" in text or "~~" in text or "phantom" in text or "color" in text or text[:1] in "%[" or "\n%" in text:
         text = _HIDDEN.sub(" ", text)
     if "<" in text:
         text = _TAG.sub(lambda tag: "\n" if _BLOCK_TAG.match(tag[0]) else "", text)
-    return without_chatter(before_run_on(text)).strip()
+    return _remarks_apart(without_chatter(before_run_on(text))).strip()
+
+
+def _remarks_apart(text: str) -> str:
+    """With a line of its own for each remark of the end that stands behind a value without a full stop between."""
+    return text[:-1_000] + _RUNS_INTO.sub("\n", text[-1_000:])
 
 
 def plain_characters(text: str) -> str:

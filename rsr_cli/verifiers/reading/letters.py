@@ -27,7 +27,7 @@ _THE = (
 )
 # A letter that ends there: no word, no contraction, no formula goes on behind it.
 LETTER = (
-    r"[A-Z](?![A-Za-z0-9₀-₉^]|['’](?!\s|$|\W|[a-z]{2,4}\b)|\.[A-Z]\.|\s*[=+^](?!\s*[A-Z](?![A-Za-z]))"
+    r"[A-Z](?![A-Za-z0-9₀-₉^]|['’](?!\s|$|\W|[a-z]{2,4}\b)|\.[A-Z]\.|\s*[=+^](?!=|\s*[A-Z](?![A-Za-z]))"
     r"|\s*<(?!/?[a-zA-Z_|]+>)|\s*>(?=\s*[\w(-])|_[A-Za-z0-9]|-[A-Za-z0-9]|\\(?![)\]}.,]|\s|$))"
 )
 CHOICE = re.compile(

@@ -11,10 +11,12 @@ from rsr_cli.verifiers.reading.clean import readable, without_remarks
 from rsr_cli.verifiers.reading.decide import Decision, decide
 from rsr_cli.verifiers.reading.labels import ANSWER_LABEL, LINE_START
 from rsr_cli.verifiers.reading.math_phrases import (
+    OUTCOME,
     Answer,
     conclusion,
     from_field,
     from_text,
+    items_at,
     same_answer,
     second_thought,
 )
@@ -59,7 +61,6 @@ _SENTENCE_END = re.compile(
     r"(?<=[^\d\s.])[.!?](?=\s|$|\*|\"|<)|(?<=\d)[.?](?=\s|$|\*|\"|<)|[。！？]|</answer>|<\||\n|\\?\"\s*(?:}|$|```)"
     r"|\s\*\*\s*$"
 )
-_ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+(\S[^\n]{0,200})")
 
 
 def stated_answer(reply: str) -> Answer | None:
@@ -179,7 +180,7 @@ def _behind_label(text: str, mark: re.Match[str], last: re.Match[str]) -> list[C
     label = mark[0]
     line_start = text.rfind("\n", 0, mark.start()) + 1
     before = text[max(line_start, mark.start() - 60) : mark.start()]
-    if speaks_of_another(before, label) or supposes(text, mark.start()):
+    if speaks_of_another(before, label) or supposes(text, mark.start()) or _REASON.search(label):
         return []
     marked = label[:1] in "#【A故" or label.rstrip().endswith((":", "：", "**", "=", ">", "\n", "→", "⇒"))
     on_line = (
@@ -201,6 +202,7 @@ def _behind_label(text: str, mark: re.Match[str], last: re.Match[str]) -> list[C
     return [Claim(mark.start(), end, kind, value, stance)]
 
 
+_REASON = re.compile(r"\b(?:because|since)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"\W*(?:see|chapter|page|section|step|appendix|equation|figure|table)\b", re.IGNORECASE)
 _REMARK = re.compile(
     r"\W*(?:(?:also|very|quite|indeed|then|now|always|clearly|therefore|thus|only|approximately"
@@ -217,7 +219,7 @@ _REMARK = re.compile(
 
 def _is_remark(value: Answer) -> bool:
     """Whether words behind "the answer is" only speak of the answer."""
-    return bool(_REMARK.match(value.readings[0]))
+    return bool(_REMARK.match(value.readings[0])) and not OUTCOME.search(value.readings[0])
 
 
 def _after(text: str, at: int) -> tuple[Answer, int, bool] | None:
@@ -258,11 +260,10 @@ def _after(text: str, at: int) -> tuple[Answer, int, bool] | None:
 
 def _items(text: str, at: int) -> tuple[Answer, int] | None:
     """The items of a list that follows a label, as one answer, and where it ends."""
-    items: list[str] = []
-    while len(items) < 50 and (item := _ITEM.match(text, at)):
-        items.append(item[1].strip())
-        at = item.end()
-    return (Answer((", ".join(items),)), at) if len(items) > 1 else None
+    items, end = items_at(text, at)
+    if len(items) == 1 and text[at:end].lstrip()[:1] in "-*•":
+        return from_text(items[0]), end
+    return (Answer((", ".join(items),)), end) if len(items) > 1 else None
 
 
 def _closing_at(text: str, closing: str, start: int) -> int:

@@ -24,14 +24,48 @@ _NOT_THAT = re.compile(r",\s(?:and\s)?(?:not|rather than|instead of)\s[^,.\n]{1,
 _EXPLAINS = re.compile(
     r",?\s(?:because|since|as (?:there|we|it|the|each|can)|given that|due to|which|where|for (?:the reason"
     r"|a total)|rather than|instead of"
-    r"|so that|and not|but not|(?:if|unless|when|provided|assuming) )|\s[—–]\s|\s-\s(?=[A-Za-z])|;\s"
+    r"|so that|and not|but not|and (?=(?:this|that|it|we|i|the)\b)"
+    r"|(?:if|unless|when|provided|assuming) )|\s[—–]\s|\s-\s(?=[A-Za-z])|;\s"
     r"|\s\((?=[^()]*[A-Za-z]{2,}\s[^()]*\)|[^()]*[a-z]{2,}[^()]*\)\W*$|[A-Z][^()]*\)\W*$)"
+)
+_RESPECTIVELY = re.compile(r",?\s(?:respectively|in that order|in this order)\b(?=\W*$)")
+OUTCOME = re.compile(
+    r"[,;—]\s(?:which|that|and (?:that|this|so it)|so it)\s(?:is|equals|comes to|gives|makes|means)\s(.+)$"
+)
+_CONTRAST = re.compile(
+    r"^.{0,200}(?:\bnot\b|n['’]t\b)[^,;—–\n]{1,40}"
+    r"(?:[,;—–]\s?(?:but\s)?(?:it(?:['’]s|\sis)|rather|but|instead)\b|\sbut\b)\s?"
+)
+"""It is not 15, it's 12."""
+_NONE_SUCH = re.compile(
+    r"\bno (?:\w+ ){0,5}(?:exists?|works?|can|is possible|are possible|satisf\w+)\b"
+    r"|\b(?:is|are|was|were|has|have|be) no\b"
+    r"|\bnone of (?:which|them|these|those)\b|\bimpossible\b|\bn(?:ot|either)\b[^.]{0,30}\bexist\b"
+    r"|\b(?:would|must|needs? to) (?:require|have to)\b"
+    r"|\b(?:more|less|fewer|greater|larger|smaller|higher|lower) than\W{1,3}[\d.]+\W*$",
+    re.IGNORECASE,
+)
+"""A sentence that says that there is no value, or only bounds it: the numbers in it state none."""
+_RELATION = re.compile(
+    r"(?:-?\s?[\d./]+\s*(?:[<>]=?|≤|≥|\\leq?|\\geq?)\s*)?\b[a-z]\s*(?:[<>]=?|≤|≥|\\leq?|\\geq?)\s*-?\s?[\d./]*\d"
+)
+_BOUNDED = re.compile(r"\bbetween\s(-?[\d./]+)\sand\s(-?[\d./]*\d),?\s\(?(inclusive|exclusive)")
+_LISTING = re.compile(
+    r"(?:^|\n)[^\n]{0,200}\b(?:solutions?|answers?|values?|roots?|numbers?|pairs?|zeros?|results?|possibilities|are|is)\b"
+    r"[^\n.:]{0,60}:\W{0,4}\n\s*(?=[-*•]\s|\d{1,2}[.)]\s)",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+(\S[^\n]{0,200})")
+_ENVIRONMENT = re.compile(
+    r"\\begin\{(?P<name>align|aligned|gather|gathered|split|equation|multline|eqnarray)(?P<star>\*?)\}(?P<rows>(?:(?!\\begin)[\s\S]){1,2000})"
+    r"\\end\{(?P=name)(?P=star)\}\W*$"
 )
 _RELATES = re.compile(
     r"\W*(?:the|a|an)?\s?(?:same|square|cube|sum|difference|product|quotient|double|twice|half of|multiple"
     r"|factor|divisor|root|number of|value of"
     r"|one (?:more|less)|anything|something|between|that|no|none|not|never|any)\b"
 )
+_THAT_IT = re.compile(r"that (?:it|they|he|she|we)\s")
 _SENTENCE = re.compile(r"[a-zA-Z]{2,} [a-zA-Z]{2,} ")
 _DENIES = re.compile(
     r"\b(?:is|are|was|were|do|does|did|can|could|would) not\b|n['’]t\b|\bno (?:solution|answer|value|such)|cannot"
@@ -96,17 +130,60 @@ def from_text(text: str) -> Answer:
     text = text.strip().strip("*").strip()
     if boxes := last_boxes(text):
         return Answer((boxes[-1].content.strip(),))
-    text = _NOT_THAT.sub("", text)
+    text = _RESPECTIVELY.sub("", _NOT_THAT.sub("", text))
     explained = _EXPLAINS.search(text)
     head = text[: explained.start()].rstrip(" ,*") if explained and explained.start() else text
     readings = [text] if head == text else [text, head]
     if is_prose(head):
         readings.append(_value_in(head) or head)
+        if _RELATES.match(head) and (outcome := OUTCOME.search(text)):
+            readings.append(_value_in(outcome[1]) or outcome[1])
+        if relation := interval_in(head if head != text else text):
+            readings.append(relation)
+        if said := _THAT_IT.match(head):
+            readings.append(head[said.end() :])
     if yes := _YES.match(text):
         readings.append(yes[1])
     if re.fullmatch(r"\d{1,20}!", text):
         readings.append(text[:-1])
     return Answer(tuple(dict.fromkeys(readings)))
+
+
+def interval_in(text: str) -> str | None:
+    """The interval that words name: between 1 and 2, exclusive; all x with 1 < x < 2."""
+    if bounded := _BOUNDED.search(text):
+        return f"[{bounded[1]}, {bounded[2]}]" if bounded[3] == "inclusive" else f"({bounded[1]}, {bounded[2]})"
+    relations = _RELATION.findall(text)
+    return str(relations[0]) if len(relations) == 1 else None
+
+
+def items_at(text: str, at: int) -> tuple[list[str], int]:
+    """The items of a list that begins at a place, and where it ends."""
+    items: list[str] = []
+    while len(items) < 50 and (item := _ITEM.match(text, at)):
+        items.append(item[1].strip())
+        at = item.end()
+    return items, at
+
+
+def _last_row(text: str) -> Answer | None:
+    """The last row of the aligned equations that a text ends in."""
+    environment = _ENVIRONMENT.search(text[-3_000:])
+    if environment is None:
+        return None
+    row = environment["rows"].strip().rstrip("\\ ").rpartition("\\\\")[2].replace("&", " ").strip(" .,\n")
+    return Answer(tuple(dict.fromkeys([row, row.rpartition("=")[2].strip(" .")]))) if row else None
+
+
+def _listed(text: str) -> Answer | None:
+    """The list that a text ends in, where the line before says that it holds the answers."""
+    heads = list(_LISTING.finditer(text[-2_000:]))
+    if not heads:
+        return None
+    items, end = items_at(text[-2_000:], heads[-1].end())
+    if not items or text[-2_000:][end:].strip() or any(is_prose(item) for item in items):
+        return None
+    return Answer((", ".join(items),))
 
 
 def from_field(text: str) -> Answer:
@@ -135,6 +212,10 @@ def conclusion(reply: str) -> Answer | None:
         return None
     if _UNFINISHED.search(text[-60:]) or text.count("\\begin{") > text.count("\\end{") or unclosed_box(text[-2_000:]):
         return None
+    if "\\end{" in text[-20:] and (row := _last_row(text)):
+        return row
+    if "\n" in text and (listed := _listed(text)):
+        return listed
     if len(text) < 200 and "\n" not in text and not _SENTENCE.search(text):
         first = first_value(text)
         if first and (denied_before(text, first[0]) or denied_behind(text, first[1])):
@@ -147,6 +228,9 @@ def conclusion(reply: str) -> Answer | None:
         content = next(part for part in segments[-1].groups() if part)
         return Answer((content, content.rpartition("=")[2].strip(" .")))
     sentence = last_sentence(display)
+    behind = display[display.rfind(sentence) + len(sentence) :] if sentence else ""
+    if _NONE_SUCH.search(behind):
+        return None
     if yes := _YES.match(sentence):
         return from_text(sentence) if not _DENIES.search(sentence) else Answer((yes[1],))
     cut_off = not _ENDS.search(text) and (
@@ -167,6 +251,16 @@ def conclusion(reply: str) -> Answer | None:
 
 def _stated(sentence: str) -> Answer | None:
     """What a last sentence states."""
+    if "not" in sentence or "n't" in sentence or "n’t" in sentence:
+        sentence = _CONTRAST.sub("", sentence)
+    sentence = _RESPECTIVELY.sub("", sentence)
+    if bounds := interval_in(sentence):
+        return Answer((bounds,))
+    explained = _EXPLAINS.search(sentence)
+    if explained and re.match(r"\W*(?:because|since)\b", explained[0]) and first_value(sentence[: explained.start()]):
+        sentence = sentence[: explained.start()]
+    if _NONE_SUCH.search(sentence):
+        return None if "=" in sentence else Answer((sentence.strip(" ."),))
     first = first_value(sentence)
     if _DENIES.search(sentence) or NEGATION.search(sentence) or (first and denied_behind(sentence, first[1])):
         return None

@@ -44,7 +44,7 @@ ANSWER = {
     "bn": r"উত্তর",
     "te": r"సమాధానం|జవాబు",
     "ta": r"விடை|பதில்",
-    "th": r"คำตอบ",
+    "th": r"คำตอบ(?:ที่ถูกต้อง|ที่ถูก|สุดท้าย)?",
     "ms": r"jawapan(?:nya)?",
     "tl": r"sagot",
     "da": r"svaret",
@@ -75,7 +75,7 @@ ANSWER = {
 """What a reply calls its answer."""
 
 OPTION = {
-    "en": r"options?|choices?|statements?|letter|selection|response|exception|solution|conclusion|winner|pick|verdict|key",
+    "en": r"options?|choices?|statements?|letter|selection|response|exception|solution|conclusion|winner|pick|vote|bet|verdict|key",
     "zh": r"选项|结论",
     "de": r"option|auswahl|wahl|aussage|buchstabe",
     "fr": r"option|choix|lettre|proposition|affirmation",
@@ -435,7 +435,7 @@ REFUSES = {
     r"(?:\w+ ){0,3}(?:help|assist|answer|solve|determine|be determined|say|tell|decide|choose|provide|do this"
     r"|do that|comply|complete|conclude|find|view|see|finish|continue)"
     r"|(?:insufficient|not enough|without more|need more|lack of|missing|more) (?:information|data|context|details)"
-    r"|i (?:do not|don['’]t) know|not sure|no idea|as an ai|give up|unknown|i refuse|not possible to"
+    r"|i (?:do not|don['’]t) know|not sure|no idea|as an ai|give up|(?:ran|running|run) out of|unclear|inconclusive|not able to|unknown|i refuse|not possible to"
     r"|impossible to (?:say|tell|determine)",
     "zh": r"无法(?:回答|确定|判断|解答|得出|帮助|提供)|不能(?:回答|确定)|不知道|不确定|信息不足|条件不足|没有足够|抱歉",
     "de": r"kann (?:\w+ ){0,4}nicht|weiß (?:\w+ )?nicht|nicht genügend|nicht sicher|keine ahnung",

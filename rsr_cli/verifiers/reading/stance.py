@@ -13,7 +13,9 @@ _DENIED_BEHIND = re.compile(
     rf"[\s)\]}}*$\"'”`.]{{0,8}}(?:(?:{_IS})\s+(?:\w+\s){{0,2}}?)(?:{any_of(NOT)}|{any_of(WRONG)})"
     rf"|[\s)\]}}*$\"'”`]{{0,8}}(?:\S{{0,3}}\s?(?:ではな[いく]|ではありません|じゃな[いく]|でな[いく]|아닙니다|아니다|아니라|değil|नहीं|নয়|نیست|কাদ|కాదు)|"
     rf"(?:n['’]t|cannot|can['’]t|can not|does not|doesn['’]t|is not|isn['’]t)\b|是?错|不对|不正确|不是)"
-    rf"|[\s)\]}}*$\"'”`:—–-]{{0,8}}(?:{any_of(WRONG)})(?=\W*(?:$|\n)|[.,;])",
+    rf"|[\s)\]}}*$\"'”`:—–-]{{0,8}}(?:{any_of(WRONG)})(?:\s?(?:है|हैं|ہے|です|だ))?(?=\W*(?:$|\n)|[.,;।])"
+    r"|[)\]}*\"]{0,4}\s(?:looks|looked|seems|seemed|appears|sounds|is|was)\s[^.!?\n]{0,30}?"
+    r"(?:right|at first|tempting|plausible|promising|attractive)[^.!?\n]{0,20}?\bbut\b",
     re.IGNORECASE,
 )
 _DENIED_BEFORE = re.compile(
@@ -102,7 +104,9 @@ def supposes(text: str, at: int, since: int = 0) -> bool:
 def speaks_of_another(before: str, label: str) -> bool:
     """Whether a label is not about the answer given: "the second-best option", "if the answer were"."""
     clause = re.split(r"[.!?。！？;]\s|,\s", before)[-1]
-    if re.search(r"\b(?:incorrect|false)\s$", clause) and not label.lower().startswith("statement"):
+    if re.search(
+        r"(?i)\b(?:incorrect|false|eliminated|discarded|rejected|excluded|remaining)\s$", clause
+    ) and not label.lower().startswith("statement"):
         return True
     return bool(_ANOTHER.search(clause)) or bool(_OTHER_LABEL.search(label))
 

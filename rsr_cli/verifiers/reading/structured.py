@@ -28,6 +28,8 @@ _TABLE = re.compile(
     r"(?P<rows>(?:\n[ \t]*\|[^\n]{1,300}){1,30})",
     re.MULTILINE,
 )
+_OPTIONS_HEAD = re.compile(r"options?|choices?|letters?|answers?(?: choices?| options?)?", re.IGNORECASE)
+"""Over a column of several rows: the options one by one, none of them chosen."""
 _BOXED_TOKENS = re.compile(r"<\|begin_of_box\|>(?P<value>.{0,2000}?)<\|end_of_box\|>", re.DOTALL)
 _CALL = re.compile(
     r"\b(?:submit|final_?answer|answer|finish|respond|submit_answer|return_answer)\s?\(\s?(?:\w{1,20}\s?=\s?)?"
@@ -70,7 +72,11 @@ def _answer_cell(table: re.Match[str]) -> str | None:
     heads = [head.strip(" *_").lower() for head in table["head"].split("|")]
     last = [cell.strip(" *_`") for cell in table["rows"].rstrip().rsplit("\n", 1)[-1].strip().strip("|").split("|")]
     column = next((place for place, head in enumerate(heads) if _KEY.fullmatch(head)), None)
-    return last[column] if column is not None and column < len(last) else None
+    if column is None:  # the answer has a row instead of a column
+        return last[1] if len(last) == 2 and _KEY.fullmatch(last[0]) else None
+    if "\n" in table["rows"].strip() and _OPTIONS_HEAD.fullmatch(heads[column]):
+        return None
+    return last[column] if column < len(last) else None
 
 
 def _field(match: re.Match[str], value: str) -> Field:

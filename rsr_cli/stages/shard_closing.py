@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from rsr_cli.errors import RsrError
 from rsr_cli.sampling.queue import Ending, OpenGroup
 from rsr_cli.sampling.watcher import Watcher
 from rsr_cli.stages.session import Session
@@ -31,6 +32,8 @@ class OpenShard:
     """All groups were handed to the loop."""
     ended: Counter[str] = field(default_factory=Counter)
     """Groups that left the loop, by end reason; for `budget` they may go on in a later round or run."""
+    attempts: int = 0
+    """The attempts of the groups that left the loop."""
     postponed: int = 0
     """Groups whose answers a later run will get."""
 
@@ -96,6 +99,7 @@ class ShardClosing(Watcher):
     def ended(self, opened: OpenGroup, reason: Ending) -> None:
         shard = self._open[opened.shard]
         shard.drawing -= 1
+        shard.attempts += len(opened.group.attempts)
         if reason == "postponed":
             shard.postponed += 1
         else:
@@ -147,7 +151,15 @@ class ShardClosing(Watcher):
         self._recorder.close_rollouts(number)
         if self._verifier is not None:
             self._recorder.close_scores(number)
-        return tally(self._session.work_dir.rollout(number))
+        path, recorded = self._session.work_dir.rollout(number), self._open[number].attempts
+        counts = tally(path)
+        if counts["attempts"] < recorded:
+            raise RsrError(
+                f"{path} holds {counts['attempts']} of {recorded} attempts\n  another process has changed it while it "
+                "was being sampled",
+                "look for what changes files in the work dir while rsr runs, such as a cleaner of scratch space",
+            )
+        return counts
 
 
 def is_closed(work_dir: WorkDir, shard: int) -> bool:

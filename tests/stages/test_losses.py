@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rsr_cli.store.recorder import Recorder
 from tests.conftest import Rsr
 from tests.server import ModelServer
 from tests.work_dirs import outcome, rows, state, sums, write_config, write_rows
@@ -123,23 +124,27 @@ def test_a_journal_that_vanished_between_two_runs_is_noticed(
     assert rsr("resume", tmp_path / "w", "--redraw").exit_code == 0
 
 
-def test_a_folder_that_goes_in_mid_run_is_no_good_end(tmp_path: Path, rsr: Rsr, model_server: ModelServer) -> None:
+def test_a_folder_that_goes_in_mid_run_is_no_good_end(
+    tmp_path: Path, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inputs = write_rows(tmp_path / "in.jsonl", sums(PROMPTS))
     config = write_config(
-        tmp_path / "c.yaml", inputs, model_server.base_url, sampler={"concurrent_requests": 2}, shard={"size": 5},
+        tmp_path / "c.yaml", inputs, model_server.base_url, shard={"size": 5},
         sampling={"early_stop": False, "max_rollouts": 4},
     )  # fmt: skip
-    folder, gone = tmp_path / "w/rollout", list[Path]()
+    folder, gone, close = tmp_path / "w/rollout", list[int](), Recorder.close_rollouts
 
-    def harm(number: int) -> None:
-        if not gone and (folder / "shard_0001.parquet").exists():
-            gone.append(folder)
+    def harm(recorder: Recorder, shard: int) -> None:
+        """The folder goes between the closing of its second shard and the note of what that holds."""
+        close(recorder, shard)
+        gone.append(shard)
+        if len(gone) == 2:
             shutil.rmtree(folder)
 
-    model_server.scenario.latency = lambda ask: 0.02
-    model_server.scenario.fault = harm  # type: ignore[assignment] - it returns None: no fault
+    monkeypatch.setattr(Recorder, "close_rollouts", harm)
     told = rsr("run", config, "-w", tmp_path / "w")
-    assert gone and told.exit_code == 1
+    assert len(gone) == 2 and told.exit_code == 1
+    assert f"{folder / f'shard_000{gone[1]}.parquet'} holds 0 of 20 attempts" in told.stderr
     assert "another process" in told.stderr
     assert state(tmp_path / "w")["stages"]["sample"]["status"] == "failed"
 

@@ -157,8 +157,13 @@ def code_digest(kind: Kind, name: str) -> str:
 
 def file_digest(path: Path) -> str:
     """Return a digest of what is in a file; it is read again when the file has changed."""
+    return _file_digest(path, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return what differs once a file has changed."""
     found = path.stat()
-    return _file_digest(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @lru_cache(maxsize=1024)
@@ -235,9 +240,15 @@ def _sources(module: str, within: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _imports(module: str, path: Path, *, is_package: bool) -> list[str]:
-    """Return the modules that a source file may import; what is no module is of no harm."""
+    """Return the modules that a source file imports."""
+    return [name for name in _imported_names(module, path, is_package, _stamp(path)) if _is_module(name)]
+
+
+@lru_cache(maxsize=1024)
+def _imported_names(module: str, path: Path, is_package: bool, stamp: tuple[int, ...]) -> list[str]:
+    """Return what a source file imports: modules, and names in modules. It is parsed again only when it has changed."""
     parts = module.split(".")
-    result = []
+    result: list[str] = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             result += [alias.name for alias in node.names]
@@ -245,7 +256,7 @@ def _imports(module: str, path: Path, *, is_package: bool) -> list[str]:
             base = parts[: len(parts) - node.level + is_package] if node.level else []
             target = ".".join([*base, *([node.module] if node.module else [])])
             result += [target, *(f"{target}.{alias.name}" for alias in node.names)]
-    return [name for name in result if _is_module(name)]
+    return list(dict.fromkeys(result))
 
 
 def _is_module(name: str) -> bool:

@@ -18,7 +18,7 @@ import pytest
 from rsr_cli.cli.init import transform_of
 from rsr_cli.executors.worker import _on_metadata, _score
 from rsr_cli.plugins import registry
-from rsr_cli.storage.local import LocalStorage
+from rsr_cli.storage.locate import locate
 from rsr_cli.store.trust import stamps
 from rsr_cli.types import Prompt, Reply, Verdict
 from tests.conftest import Rsr
@@ -83,7 +83,7 @@ def copy_sandbox(template: Path, folder: Path) -> None:
     shutil.copytree(template, folder, dirs_exist_ok=True)
     path = folder / "w/state.json"
     state = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(state | {"made_here": stamps(LocalStorage(folder / "w"))}), encoding="utf-8")
+    path.write_text(json.dumps(state | {"made_here": stamps(locate(str(folder / "w")))}), encoding="utf-8")
 
 
 class PoolInThisProcess:

@@ -27,7 +27,7 @@ from rsr_cli.executors import process_pool
 from rsr_cli.plan import resolve
 from rsr_cli.scoring import scorer
 from rsr_cli.storage.locate import locate
-from rsr_cli.storage.objects import ObjectStorage
+from rsr_cli.storage.object_storage import ObjectStorage
 from rsr_cli.tiny import server as tiny_model
 from tests.conftest import Rsr
 from tests.doc_pages import PAGES, ROOT, Block, blocks, write_files
@@ -44,6 +44,7 @@ NOT_RUN = {
     r"ray (start|get-auth-token) ": "needs Ray",
     r"export (AWS_|RAY_ADDRESS)": "the tests have an object store of their own, and no Ray",
     r"rsr serve-tiny .*&": "the tests' server answers instead",
+    r"rsr view ": "a server that runs until Ctrl-C",
     r"(sleep \d+|kill %1)$": "waits for, and ends, a server that is not started",
     r"\.venv/bin/pre-commit install": "changes the clone",
 }
@@ -54,6 +55,9 @@ DRY = {
 }
 """Runs of rsr that are only tried with --dry-run, by what they contain, and why."""
 SETUP = {
+    "docs/analysis.md: rsr compare base_w tuned_w other_w       # each with the first; --json for scripts": [
+        "for copy in base_w tuned_w other_w; do cp -r w $copy; done"
+    ],
     "docs/allocation.md: rsr run -w w sampling.token_budget=40_000_000": [
         "rm -r w",
         "rsr run config.yaml -w w sampling.allocation=adaptive sampling.token_budget=500",
@@ -66,6 +70,13 @@ SETUP = {
     "docs/batch.md: rsr sample -w w --batch-files": ["rm -r w", "rsr prepare config.yaml -w w"],
 }
 """Lines that are run before a line: what its page takes for granted."""
+RAW_ROW = {
+    "question": "What is 2 + 3?",
+    "answer": "5",
+    "prompt": "What is 2 + 3?",
+    "instruction_id_list": [],
+    "kwargs": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +209,7 @@ def test_python_files(block: Block, tmp_path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if hasattr(module, "transform"):
-        assert module.transform({"question": " What is 2 + 3?", "answer": "5"})["metadata"] == {"answer": "5"}
+        assert module.transform(RAW_ROW)["metadata"] == {"answer": "5"}
 
 
 @pytest.mark.parametrize("block", [block for block in every("python") if not block.values[0].file_name])
@@ -208,18 +219,19 @@ def test_python_blocks(block: Block, sandbox: Path, monkeypatch: pytest.MonkeyPa
     names: dict[str, Any] = {}
     exec(compile(block.text, block.where, "exec"), names)
     if "transform" in names:
-        row = json.loads(next(item.text for item in blocks(block.page, "json")))
-        assert names["transform"](row)["metadata"] == {"answer": row["answer"]}
+        assert names["transform"](RAW_ROW)["messages"][0]["content"] == "What is 2 + 3?"
 
 
 def reader_of_training_files() -> ModuleType:
     """In place of `datasets` where that is not installed: the same files, read by pyarrow."""
 
-    def load_dataset(kind: str, data_files: str, split: str) -> Any:
-        tables = [
-            {"json": pyarrow.json.read_json, "parquet": pq.read_table}[kind](path)
-            for path in sorted(Path().glob(data_files))
-        ]
+    def load_dataset(kind: str, name: str = "", data_files: str = "", *, split: str) -> Any:
+        if name:  # a folder, whose card says which files there are
+            card = (Path(kind) / "README.md").read_text(encoding="utf-8")
+            assert f"config_name: {name}" in card
+            kind, data_files = "parquet", f"{kind}/{name}/*.parquet"
+        read = {"json": pyarrow.json.read_json, "parquet": pq.read_table}[kind]
+        tables = [read(path) for path in sorted(Path().glob(data_files))]
         assert split == "train" and tables and all(table.num_rows for table in tables)
         return tables
 

@@ -29,6 +29,7 @@ from rsr_cli.scoring import scorer
 from rsr_cli.storage.locate import locate
 from rsr_cli.storage.object_storage import ObjectStorage
 from rsr_cli.tiny import server as tiny_model
+from tests.cli_reference import PAGE, reference
 from tests.conftest import Rsr
 from tests.doc_pages import PAGES, ROOT, Block, blocks, write_files
 from tests.doc_sandbox import PoolInThisProcess, Shell, copy_sandbox, write_inputs
@@ -249,3 +250,7 @@ def test_data_blocks(block: Block) -> None:
         json.loads(block.text)
     except json.JSONDecodeError:
         assert [json.loads(line) for line in block.text.splitlines()]
+
+
+def test_the_reference_of_commands_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), "python -m tests.cli_reference"

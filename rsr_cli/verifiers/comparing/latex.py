@@ -122,6 +122,8 @@ def normalise(answer: str) -> str:
         text = _ASCII_CALL.sub(_ascii_call, text)
     if "+/-" in text:
         text = text.replace("+/-", "\\pm ")
+    if "+- " in text:
+        text = text.replace("+- ", "\\pm ")
     if text.count("$") == 1:
         text = _MONEY.sub(" USD ", text)
     text = text.replace("\\$", " USD ").replace("\\%", "%").replace("\\&", "&").replace("\\#", "#")

@@ -56,7 +56,7 @@ _NONE = re.compile(
     re.IGNORECASE,
 )
 _LINE = re.compile(
-    rf"^[^\w\s\\({{[]{{0,4}}{WRAP}{NOUN}{WRAP}(?P<letter>[A-Z])(?=[)\]}}*$\"'`.:,。»!?\s\\项】」』〕》|=]|$)",
+    rf"^[^\w\s\\({{[]{{0,4}}{WRAP}{NOUN}{WRAP}(?P<letter>[A-Z])(?=[)\]}}*$\"'`.:,。»!?\s\\项】」』〕》⟩>_|=]|$)",
     re.IGNORECASE,
 )
 _YES_NO = re.compile(r"\W{0,4}(yes|no|maybe|true|false)[,.](?:\s|$)", re.IGNORECASE)
@@ -250,7 +250,9 @@ class _Reader:
             elif (verdict := _YES_NO.match(first[0])) and (named := self._texts.exactly(verdict[1])):
                 found.append(Claim(first.start(), first.end(), Kind.SENTENCE, named))
         if last.start() >= start:
-            if choice := self._line(last[0]):
+            if self._goes_on(lines):
+                pass  # a list of verdicts that is cut off
+            elif choice := self._line(last[0]):
                 kind = Kind.MARKED if len(last[0]) < 40 else Kind.SENTENCE
                 found.append(Claim(last.start(), last.start() + 1, kind, *choice))
             elif (labelled := _LABELLED.match(last[0])) and labelled["letter"] in self._letters:
@@ -261,6 +263,17 @@ class _Reader:
             found.append(Claim(last.start(), last.start() + 1, Kind.CONCLUSION, content))
         return found
 
+    def _goes_on(self, lines: list[re.Match[str]]) -> bool:
+        """Whether the last line is about one more option, the line before having refused another."""
+        before, last = (_LINE.match(line[0]) for line in (lines[-2], lines[-1])) if len(lines) > 1 else (None, None)
+        return bool(
+            before
+            and last
+            and before["letter"] != last["letter"]
+            and lines[-2][0][before.end("letter") :].lstrip()[:1] == ":"
+            and denied_behind(lines[-2][0], before.end("letter"))
+        )
+
     def _line(self, line: str) -> tuple[Choice, Stance] | None:
         if choice := self._texts.spelled(line):
             return choice, "asserted"
@@ -270,7 +283,7 @@ class _Reader:
         end = match.end("letter")
         if re.fullmatch(r"\W{0,4}:\s*", line[end:]):
             return None  # cut off before what it says of the option
-        rest = line[end:].strip(" )]*.:$}\"'`。»!?】」』〕》|=")
+        rest = line[end:].strip(" )]*.:$}\"'`。»!?】」』〕》⟩>_|=✅✓✔")
         rest = _OVER_ANOTHER.sub("", rest)
         alone = not rest or rest in ("选项", "项", "项。") or line[end:].lstrip("*")[:1] in ".):]"
         if not alone or not (match["letter"].isupper() or not rest):

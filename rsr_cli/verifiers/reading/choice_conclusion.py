@@ -120,7 +120,11 @@ def _of_sentence(sentence: str, letters: Alphabet, texts: OptionTexts) -> Choice
     verdict = _JUDGED.search(sentence)
     if _NONE.search(sentence[: verdict.start()] if verdict else sentence) and not _BRACKETED.search(sentence):
         return Choice(frozenset())
-    verdicts = [match for match in _JUDGED.finditer(sentence) if not denied_before(sentence, match.start())]
+    verdicts = [
+        match
+        for match in _JUDGED.finditer(sentence)
+        if not denied_before(sentence, match.start()) and not denied_behind(sentence, match.end("letters"))
+    ]
     best = [match for match in verdicts if _BEST.search(match[0])]  # A is true, but D is the best answer
     judged = [letter for match in best or verdicts for letter in re.findall("[A-Z]", match["letters"] or match["only"])]
     judged = judged or [

@@ -31,13 +31,14 @@ _TOKEN = re.compile(
     r"|\[/?(?:INST|SYS|EOS|BOS|PAD|SEP|UNK|END|TOOL_CALLS|AVAILABLE_TOOLS|/s)\]|<</?SYS>>",
     re.IGNORECASE,
 )
-_BRACKET_TOKENS = ("[/", "[INST", "[SYS", "[EOS", "[BOS", "[PAD", "[SEP", "[UNK", "[END", "[TOOL", "[AVAIL")
+_BRACKET_TOKEN = re.compile(r"\[(?:/|INST|SYS|EOS|BOS|PAD|SEP|UNK|END|TOOL|AVAIL)")
 _ROLE = re.compile(r"\s*(?:assistant|model|bot|gpt|final)\s*\n", re.IGNORECASE)
 _TAG = re.compile(
     r"</?(?:[bipu]|(?i:strong|em|br|hr|span|center|div|code|pre|small|big|mark|font|sub|li|ul|ol|blockquote"
     r"|response|output|reply|text|message|content|document|body|html|h[1-6]))(?:\s[^<>]{0,80})?/?>"
 )
 """Tags of one letter in lower case only: <B> is an option."""
+_HIDING_COMMAND = re.compile(r"\\(?:[hv]?phantom|(?:text)?color|iffalse|begin\{comment)")
 _BLOCK_TAG = re.compile(
     r"</?(?:p|br|hr|div|li|ul|ol|h[1-6]|pre|response|output|reply|message|blockquote)\b", re.IGNORECASE
 )
@@ -45,16 +46,21 @@ _CHATTER = re.compile(rf"\W*(?:{any_of(CHATTER)})", re.IGNORECASE | re.DOTALL)
 _ENDED = re.compile(r"[.!?。！？।)\]\"'*]\s*$")
 _REMARK = re.compile(rf"\W*(?:{any_of(REMARKS)})", re.IGNORECASE)
 _RUNS_INTO = re.compile(
-    r"(?:(?<=[\d)\]}$*%])|(?<=[\s(][A-J]))[ \t]{1,3}(?=[A-ZÀ-Þ])"
+    r"[ \t](?=[A-ZÀ-Þ])(?:(?<=[\d)\]}$*%][ \t])|(?<=[\s(_][A-J][ \t]))"
     rf"(?=(?i:{any_of(REMARKS)}|i(?:'m| am| hope)|let me|please|thanks?|hope|feel free)\b)"
+    r"|[ \t](?=[A-Z])(?<=[\w)][ \t])(?=(?:Some (?:people|students)|A common (?:mistake|error)"
+    r"|If you|Good luck|Confidence:|Check:|Be careful|I hope|Let me know|Note that|Remember|For comparison"
+    r"|This (?:answer|result|is|took)|We can (?:check|verify))\b)"
 )
-_SENTENCES = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
+_SENTENCES = re.compile(r"[.!?。！？]\s+|[。！？]|\n+")
+"""What ends where a sentence begins."""
 _HIDDEN = re.compile(
     r"<!--.{0,4000}?-->|<(?P<tag>del|s|strike|script|style|template)(?:\s[^<>]{0,80})?>.{0,2000}?</(?P=tag)>|~~[^~\n]{1,400}~~"
     r"|<(?P<box>span|div|p|font)\s[^<>]{0,80}(?:display\s?:\s?none|visibility\s?:\s?hidden|\bhidden\b|font-size\s?:\s?0|color\s?:\s?(?:white|transparent|#fff))"
     r"[^<>]{0,80}>.{0,2000}?</(?P=box)>"
     r"|\\(?:[hv]?phantom|(?:text)?color\s*\{white\})\s*\{(?:[^{}]|\{[^{}]{0,200}\}){0,400}\}"
-    r"|^[ \t]{0,6}%[^\n]{0,2000}$|^\[//\]:\s?\#[^\n]{0,400}$",
+    r"|\\iffalse\b.{0,2000}?\\fi\b|\\begin\{comment\}.{0,2000}?\\end\{comment\}"
+    r"|^%[^\n]{0,2000}$|^\[//\]:\s?\#[^\n]{0,400}$",
     re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 """What a reader of the rendered reply does not see, or sees struck out."""
@@ -67,9 +73,16 @@ _MOST_CHATTER = 8
 def readable(reply: str) -> str:
     """The reply as it is read: up to its end of turn, in plain characters, without tags, run-on and politeness."""
     text = plain_characters(reply)
-    if "<" in text or any(mark in text for mark in _BRACKET_TOKENS):
+    if "<" in text or _BRACKET_TOKEN.search(text):
         text = _first_turn(text)
-    if "<" in text or "~~" in text or "phantom" in text or "color" in text or text[:1] in "%[" or "\n%" in text:
+    if (
+        "<" in text
+        or text[:1] in "%["
+        or "~~" in text
+        or "\n%" in text
+        or "\n[//" in text
+        or _HIDING_COMMAND.search(text)
+    ):
         text = _HIDDEN.sub(" ", text)
     if "<" in text:
         text = _TAG.sub(lambda tag: "\n" if _BLOCK_TAG.match(tag[0]) else "", text)

@@ -192,6 +192,8 @@ def _behind_label(text: str, mark: re.Match[str], last: re.Match[str]) -> list[C
         return []
     value, end, denied = found
     denied = denied or bool(NEGATION.search(last[0]))
+    if denied and (instead := _INSTEAD.match(text, last.end())) and (other := _after(text, instead.end())):
+        value, end, denied = other
     stance: Stance = "denied" if denied else "asserted"
     if text[end : end + 2].lstrip(" *$").startswith("?"):
         stance = "tentative"
@@ -202,6 +204,7 @@ def _behind_label(text: str, mark: re.Match[str], last: re.Match[str]) -> list[C
     return [Claim(mark.start(), end, kind, value, stance)]
 
 
+_INSTEAD = re.compile(r"[^.!?;,\n]{1,60}[,;—–]\s?(?:but\s)?(?:it(?:['’]s|\sis)|rather|instead)\s")
 _REASON = re.compile(r"\b(?:because|since)\b", re.IGNORECASE)
 _REFERENCE = re.compile(r"\W*(?:see|chapter|page|section|step|appendix|equation|figure|table)\b", re.IGNORECASE)
 _REMARK = re.compile(

@@ -14,6 +14,7 @@ from rsr_cli.verifiers.reading.values import (
     first_value,
     is_prose,
     last_sentence,
+    only_refers,
     sentences,
     spoken_of,
     stated_value,
@@ -24,7 +25,7 @@ _NOT_THAT = re.compile(r",\s(?:and\s)?(?:not|rather than|instead of)\s[^,.\n]{1,
 _EXPLAINS = re.compile(
     r",?\s(?:because|since|as (?:there|we|it|the|each|can)|given that|due to|which|where|for (?:the reason"
     r"|a total)|rather than|instead of"
-    r"|so that|and not|but not|and (?=(?:this|that|it|we|i|the)\b)"
+    r"|so that|and not|but not|and (?=(?:this|that|it|we|i|the)\b)|(?:al)?though|whereas"
     r"|(?:if|unless|when|provided|assuming) )|\s[—–]\s|\s-\s(?=[A-Za-z])|;\s"
     r"|\s\((?=[^()]*[A-Za-z]{2,}\s[^()]*\)|[^()]*[a-z]{2,}[^()]*\)\W*$|[A-Z][^()]*\)\W*$)"
 )
@@ -40,7 +41,7 @@ _CONTRAST = re.compile(
 _NONE_SUCH = re.compile(
     r"\bno (?:\w+ ){0,5}(?:exists?|works?|can|is possible|are possible|satisf\w+)\b"
     r"|\b(?:is|are|was|were|has|have|be) no\b"
-    r"|\bnone of (?:which|them|these|those)\b|\bimpossible\b|\bn(?:ot|either)\b[^.]{0,30}\bexist\b"
+    r"|\bnone of (?:which|them|these|those)\b|\bimpossible\b|\bn(?:ot|either)\b[^.]{0,30}\bexist\b|\bcontradict\w*"
     r"|\b(?:would|must|needs? to) (?:require|have to)\b"
     r"|\b(?:more|less|fewer|greater|larger|smaller|higher|lower) than\W{1,3}[\d.]+\W*$",
     re.IGNORECASE,
@@ -217,6 +218,7 @@ def conclusion(reply: str) -> Answer | None:
     if "\n" in text and (listed := _listed(text)):
         return listed
     if len(text) < 200 and "\n" not in text and not _SENTENCE.search(text):
+        text = _CONTRAST.sub("", text)
         first = first_value(text)
         if first and (denied_before(text, first[0]) or denied_behind(text, first[1])):
             return None
@@ -259,6 +261,8 @@ def _stated(sentence: str) -> Answer | None:
     explained = _EXPLAINS.search(sentence)
     if explained and re.match(r"\W*(?:because|since)\b", explained[0]) and first_value(sentence[: explained.start()]):
         sentence = sentence[: explained.start()]
+    if only_refers(sentence):
+        return None
     if _NONE_SUCH.search(sentence):
         return None if "=" in sentence else Answer((sentence.strip(" ."),))
     first = first_value(sentence)

@@ -223,7 +223,7 @@ NOT = {
 }
 
 CHOOSES = {
-    "en": r"(?:i|we)(?:'d|'ll|'m|'re| am| are)? {0,6}(?:would|will|must|can|should|have to)? {0,6}(?:go|going) with"
+    "en": r"(?:i|we)(?:'d|'ll|'m|'re| am| are)? {0,6}(?:would|will|must|can|should|have to)? {0,6}(?:go|going|bet|betting) (?:with|on)"
     r"|(?:i|we)(?:'d|'ll| would| will| must| should)? {0,6}(?:choose|pick|select|chose|answer|say)"
     r"|(?:believe|think|guess|say|so|thus|hence|but)(?: that)? it(?:'s| is| must be| should be| would be"
     r"| could be| might be| may be)"

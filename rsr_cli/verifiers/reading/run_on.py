@@ -11,21 +11,8 @@ _NEXT_QUESTION = re.compile(
     r"|^[ \t]*(?:题目|问题)\s*\d*\s*[:：]",
     re.MULTILINE,
 )
-_NAMES = (
-    "Question",
-    "Problem",
-    "Exercise",
-    "Example",
-    "Human",
-    "User",
-    "Q",
-    "Input",
-    "Options",
-    "Instruction",
-    "题目",
-    "问题",
-)
-"""One of them stands in every next question; looking for them is far cheaper than the pattern."""
+_BEGINS_A_LINE = re.compile(r"\n[ \t]*(?:[#*]+\s*)?(?:Next|Q|Pro|Ex|Hu|Us|In|Op|题|问)")
+"""Stands in every next question; looking for a line break first is far cheaper than the pattern."""
 _STATED = re.compile(
     r"\banswer\b|\\boxed|答案|####|^A:|^[ \t]{0,6}\(?[A-Z]\)?[.)]?[ \t]{0,6}$|\bSolution\b|\b(?:option|choice)\b"
     r"|\A\W{0,4}[A-Z][).:]\s|^[ \t]{0,6}[-$]{0,2}\d(?:[\d.,/]{0,30}\d)?%?[ \t]{0,6}$",
@@ -35,9 +22,7 @@ _STATED = re.compile(
 
 def before_run_on(reply: str) -> str:
     """The reply up to the first invented question that follows an answer; to its end without one."""
-    if not any(name in reply for name in _NAMES) or not _NEXT_QUESTION.search(
-        reply
-    ):  # the cheaper pattern, and nearly always the answer
+    if not _BEGINS_A_LINE.search(reply) or not _NEXT_QUESTION.search(reply):  # nearly always the case
         return reply
     stated = _STATED.search(reply)
     question = _NEXT_QUESTION.search(reply, stated.end()) if stated else None

@@ -84,7 +84,8 @@ _SUPPOSES = re.compile(
     r"|in (?:the )?(?:previous|other|first)"
     r"|for (?:comparison|part|example)|(?:some|many|most|a few|other)\s(?:people|students|might|may|would|could"
     r"|will|readers)|some\b|many\b|students|people"
-    r"|others|one (?:might|may|could)|(?:a|the) (?:common|frequent|typical|usual|classic)|you (?:might|may"
+    r"|others|a student\b|someone\b|one (?:might|may|could)"
+    r"|(?:a|the) (?:common|frequent|typical|usual|classic)|you (?:might|may"
     r"|could)|i (?:considered|first|initially|was tempted|almost)"
     r"|my first|do(?: not|n['’]t) (?:confuse|mistake|mix)|compare|unlike|see\b|如果|假如|若|wenn\b|si\b|se\b|если|もし"
     r"|만약|eğer|nếu|jika|यदि|अगर|لو\b|إذا)",

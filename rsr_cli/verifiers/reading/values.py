@@ -18,7 +18,7 @@ _NUMBER = re.compile(
     r"(?:\s*\\?%|\s(?:hundred|thousand|million|billion|trillion)\b)?"
 )
 _STATES = re.compile(r"\b(?:is|are|was|were|be|equals|equal to|becomes)\b|=|≈|\\approx|:(?!\d)|为|是|得|等于|共|有")
-_COPULA = re.compile(r"\b(?:is|are)\b|为|是")
+_COPULA = re.compile(r"\b(?:is|are|equal)\b|为|是")
 _JOINED = re.compile(r"\b(?:and|or)\b|,\s|或|和|、")
 _CONSEQUENCE = re.compile(r"[,;]\s{1,3}(?:and\s)?(?:so|thus|hence|therefore|which means|meaning)\b")
 _ACTS = re.compile(
@@ -46,6 +46,10 @@ _ELSEWHERE_AFTER = re.compile(
     r"\s*(?:(?:more|less|fewer|greater|larger|smaller|higher|lower|times (?:as|more|the|larger"
     r"|bigger)) (?:\w+ )?than\s+\W{0,3}\d"
     r"|(?:decimal places?|significant|squared|cubed|factorial|negative|or (?:more|less|fewer|so|above|below))\b)"
+)
+_REFERS = re.compile(
+    r"\b(?:steps?|questions?|problems?|parts?|pages?|lines?|chapters?|sections?|exercises?|equations?|figures?|tables?|items?)\s\W{0,2}$",
+    re.IGNORECASE,
 )
 MOST_CHARACTERS = 1_000
 
@@ -90,6 +94,12 @@ def stated_value(text: str, *, strict: bool = False) -> str | None:
             if after:
                 return after[0][2]
     return values[-1][2]
+
+
+def only_refers(sentence: str) -> bool:
+    """Whether all numbers of a sentence name a part of the reply or the task: step 9, question 8."""
+    values = _values(sentence[:MOST_CHARACTERS])
+    return bool(values) and all(_REFERS.search(sentence, max(0, start - 20), start) for start, _, _ in values)
 
 
 def first_value(text: str) -> tuple[int, int, str] | None:

@@ -51,7 +51,7 @@ CHOICES = [
 NO_CHOICES = [
     "A: incorrect\nB: incorrect\nC:",
     "Option (C) looks right at first, but it fails.",
-    "Option A: incorrect\nOption C: inc",
+    "Option A: wrong\nOption B: wrong\nOption C: inc",
     "C seems plausible, but it contradicts the text.",
 ]
 

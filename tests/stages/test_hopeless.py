@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsr_cli.formatters.base import Candidate
-from rsr_cli.formatters.dpo import Dpo
+from rsr_cli.formatters.choosing import Candidate, widest_pair
 from rsr_cli.types import Rollout
 from tests.conftest import Rsr
 from tests.groups import group
@@ -217,4 +216,6 @@ def test_the_widest_pair_is_that_of_all_pairs(better: list[tuple[float, str]], w
     one = sorted(candidates(better), key=lambda item: -item[1])
     other = sorted(candidates(worse), key=lambda item: item[1])
     pairs = [(c, r) for c in one for r in other if c[1] > r[1] and text(c[0]) != text(r[0])]
-    assert key(Dpo().widest_pair(one, other)) == key(max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None))
+    texts = {id(item): text(item[0]) for item in (*one, *other)}
+    widest = max(pairs, key=lambda pair: pair[0][1] - pair[1][1], default=None)
+    assert key(widest_pair(one, other, texts)) == key(widest)

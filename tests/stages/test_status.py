@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,11 +38,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sampler={"api_key": "${A_KEY_THAT_IS_NOT_SET_HERE}"},
             data={"preprocess": {"transform": f"{folder}/t.py:f"}},
         )
-        os.environ["A_KEY_THAT_IS_NOT_SET_HERE"] = "sk-1"
-        process = start_rsr("run", config, "-w", folder / "w", output=folder / "out")
-        process.join(60)
-        del os.environ["A_KEY_THAT_IS_NOT_SET_HERE"]
-        assert process.exitcode == 0, (folder / "out").read_text()
+        command = [sys.executable, "-m", "rsr_cli", "run", str(config), "-w", str(folder / "w")]
+        environment = os.environ | {"A_KEY_THAT_IS_NOT_SET_HERE": "sk-1"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -56,6 +56,9 @@ DRY = {
 }
 """Runs of rsr that are only tried with --dry-run, by what they contain, and why."""
 SETUP = {
+    "docs/trainers.md: rsr format -w w --check-template path/to/model": [
+        f"mkdir -p path/to && cp -r {ROOT}/rsr_cli/tiny/model path/to/model"
+    ],
     "docs/analysis.md: rsr compare base_w tuned_w other_w       # each with the first; --json for scripts": [
         "for copy in base_w tuned_w other_w; do cp -r w $copy; done"
     ],

@@ -23,7 +23,7 @@ from rsr_cli.sampling.judging import GroupScorer, Judging, VerdictRecorder
 from rsr_cli.sampling.queue import Ending, OpenGroup, Queue, expected_seconds
 from rsr_cli.sampling.requests import AttemptRecorder, Requests
 from rsr_cli.sampling.watcher import Watcher
-from rsr_cli.sampling.window import Window
+from rsr_cli.sampling.window import GroupWindow
 
 
 class LoopRecorder(AttemptRecorder, VerdictRecorder, Protocol):
@@ -53,7 +53,7 @@ class Loop:
         self._budget = budget
         self._requests = Requests(sampler, recorder, watchers, budget)
         self._judging = Judging(scorer, recorder, watchers)
-        self._window = Window(window)
+        self._window = GroupWindow(window)
         self._queue = Queue()
         self._tasks = asyncio.TaskGroup()
         self._stopping = False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rsr_cli.sampling.queue import OpenGroup
 
 
-class Window:
+class GroupWindow:
     """The open groups, at most `size` at a time."""
 
     def __init__(self, size: int) -> None:

@@ -36,7 +36,7 @@ class JournalFile:
             self._take_up()
         else:
             path.parent.sync_entries()
-        self._stamp = self._stamp_now()
+        self._stamp = self._stamp_of_ours()
 
     @property
     def lines(self) -> int:
@@ -69,13 +69,13 @@ class JournalFile:
             self._append(lines)
         self._checksums += new
         self._keep(lines)
-        self._stamp = self._stamp_now()
+        self._stamp = self._stamp_of_ours()
 
     def verify(self) -> None:
         """Read it from its beginning: RsrError where a line is lost that can't be written again."""
         if self._is_harmed() or self._missing(Counter(map(checksum, self._whole_lines()))):
             self._restore(b"")
-            self._stamp = self._stamp_now()
+            self._stamp = self._stamp_of_ours()
 
     def close(self) -> None:
         self._file.close()
@@ -96,6 +96,11 @@ class JournalFile:
         self._kept_bytes += len(lines)
         while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
             self._kept_bytes -= len(self._kept.popleft())
+
+    def _stamp_of_ours(self) -> tuple[int, ...]:
+        """That of the open file: one that is deleted while it is written to differs from what is at the path."""
+        found = os.fstat(self._file.fileno())
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
     def _stamp_now(self) -> tuple[int, ...]:
         """Changes with every change of the file at the path; () where there is none."""
@@ -144,7 +149,7 @@ class JournalFile:
         self._file = self._path.open("a+b", buffering=0)
         told = f"{self._path} was {what} by another process while this one writes it"
         if lost:
-            self._stamp = self._stamp_now()
+            self._stamp = self._stamp_of_ours()
             raise RsrError(
                 f"{told}: {lost} of its {lost + len(whole)} records are lost, the others are written again",
                 f"{_WHO}; rsr resume goes on with what is there",

@@ -90,6 +90,22 @@ def test_a_time_alone_is_no_harm(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert (tmp_path / "j").stat().st_ino == inode and not caplog.records
 
 
+def test_a_deletion_in_the_middle_of_a_write_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = written(tmp_path / "j", RECORDS)
+    synced = os.fsync
+
+    def delete_then_sync(descriptor: int) -> None:
+        (tmp_path / "j").unlink(missing_ok=True)
+        synced(descriptor)
+
+    monkeypatch.setattr("rsr_cli.storage.journal_file.os.fsync", delete_then_sync)
+    journal.append(RECORDS[0] | {"attempt": 1})
+    journal.write(journal.take())
+    monkeypatch.undo()
+    assert journal.verify() == len(RECORDS) + 1
+    assert len(list(read_journal(LocalStorage(tmp_path / "j")))) == len(RECORDS) + 1
+
+
 def test_what_is_lost_is_counted_and_the_rest_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rsr_cli.storage.journal_file.KEPT_BYTES", 1)
     journal = written(tmp_path / "j", RECORDS[:50])
@@ -106,8 +122,10 @@ def test_what_is_lost_is_counted_and_the_rest_is_kept(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("how", ["deleted", "emptied", "overwritten", "with its folder"])
 @pytest.mark.parametrize("folder", ["rollout", "score"])
 def test_a_run_whose_journal_is_harmed_keeps_every_row(
-    folder: str, how: str, tmp_path: Path, rsr: Rsr, model_server: ModelServer
+    folder: str, how: str, tmp_path: Path, rsr: Rsr, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Written so often that it is harmed long before the run ends: what happens to a folder at its end is another test.
+    monkeypatch.setattr(LocalStorage, "flush_s", 0.05)
     config = write_config(
         tmp_path / "c.yaml", write_rows(tmp_path / "in.jsonl", sums(25)), model_server.base_url, shard={"size": 1000},
         sampler={"concurrent_requests": 4},
@@ -150,5 +168,5 @@ def test_a_run_that_lost_rows_does_not_end_well(
     assert told.exit_code == 1
     assert "records are lost" in told.stderr
     model_server.scenario.fault = None
-    assert rsr("resume", tmp_path / "w").exit_code == 0
+    assert rsr("resume", tmp_path / "w", "--redraw").exit_code == 0  # what is lost is paid for again only if asked
     assert len({(row["id"], row["attempt"]) for row in rows(tmp_path / "w/rollout")}) > 25

@@ -117,7 +117,7 @@ def made(work_dir: Path) -> dict[str, Any]:
 
 
 def without_moments(text: str) -> str:
-    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+", "then", text)
+    return re.sub(r'"seconds": [\d.]+', '"seconds": 0', re.sub(r"\d{4}-\d\d-\d\dT[\d:.+]+", "then", text))
 
 
 def test_ray_writes_what_one_machine_writes(work_dir: Path, tmp_path: Path, rsr: Rsr) -> None:

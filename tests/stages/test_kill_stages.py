@@ -103,15 +103,22 @@ def copy_of(work_dir: Path, folder: Path) -> Path:
 
 
 def left_by(work_dir: Path) -> dict[str, object]:
-    """What every file holds, less the log, the state and the latencies, which tell of the time."""
-    skipped = {"state.json", ".lock", "rsr.log"}
+    """What every file holds, less the log, the state and what tells of the time: latencies, when stages ran and how
+    long. The report shows the figures of stats.json."""
+    skipped = {"state.json", ".lock", "rsr.log", "report.html"}
     return {
-        str(path.relative_to(work_dir)): (
-            without_times(pq.read_table(path).to_pylist()) if path.suffix == ".parquet" else path.read_bytes()
-        )
+        str(path.relative_to(work_dir)): held_by(path)
         for path in work_dir.rglob("*")
         if path.is_file() and path.name not in skipped
     }
+
+
+def held_by(path: Path) -> object:
+    if path.suffix == ".parquet":
+        return without_times(pq.read_table(path).to_pylist())
+    if path.name == "stats.json":
+        return {key: value for key, value in json.loads(path.read_text()).items() if key != "run"}
+    return path.read_bytes()
 
 
 def descendants(pid: int) -> list[int]:

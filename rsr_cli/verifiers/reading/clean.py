@@ -60,7 +60,7 @@ _HIDDEN = re.compile(
     r"[^<>]{0,80}>.{0,2000}?</(?P=box)>"
     r"|\\(?:[hv]?phantom|(?:text)?color\s*\{white\})\s*\{(?:[^{}]|\{[^{}]{0,200}\}){0,400}\}"
     r"|\\iffalse\b.{0,2000}?\\fi\b|\\begin\{comment\}.{0,2000}?\\end\{comment\}"
-    r"|^%[^\n]{0,2000}$|^\[//\]:\s?\#[^\n]{0,400}$",
+    r"|^%[ \t%\\][^\n]{0,2000}$|^\[//\]:\s?\#[^\n]{0,400}$",
     re.DOTALL | re.IGNORECASE | re.MULTILINE,
 )
 """What a reader of the rendered reply does not see, or sees struck out."""

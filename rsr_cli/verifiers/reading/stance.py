@@ -87,7 +87,7 @@ _SUPPOSES = re.compile(
     r"|others|a student\b|someone\b|one (?:might|may|could)"
     r"|(?:a|the) (?:common|frequent|typical|usual|classic)|you (?:might|may"
     r"|could)|i (?:considered|first|initially|was tempted|almost)"
-    r"|my first|do(?: not|n['’]t) (?:confuse|mistake|mix)|compare|unlike|see\b|如果|假如|若|wenn\b|si\b|se\b|если|もし"
+    r"|my first|do(?: not|n['’]t) (?:confuse|mistake|mix)|compare|unlike|如果|假如|若|wenn\b|si\b|se\b|если|もし"
     r"|만약|eğer|nếu|jika|यदि|अगर|لو\b|إذا)",
     re.IGNORECASE,
 )

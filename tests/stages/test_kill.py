@@ -123,7 +123,7 @@ class Killing:
         recorded_at: dict[int | None, int] = {}
         """Of each seed, the requests that the server had seen when its attempt was on the disk."""
         while True:
-            can_resume = (work_dir / "state.json").exists()
+            can_resume = (work_dir / "config.yaml").exists()  # the state is saved first
             command = ("resume", "-w", work_dir) if can_resume else ("run", self._config, "-w", work_dir)
             # Each resume starts anew: most moments are early ones, the later ones are those that get on with the work.
             seconds = 0.6 * self._seconds * self._chance.random() ** 2 if self._kills < kills else None

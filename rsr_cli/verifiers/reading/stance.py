@@ -95,6 +95,14 @@ _SUPPOSES = re.compile(
 _LAST_STOP = re.compile(r"[.!?。！？\n](?=\s|$|[^\x00-\x7f])|\n")
 
 
+_NO_LETTERS = re.compile(r"[^\w\\]{0,20}")
+
+
+def _first_letter(text: str, at: int) -> int:
+    found = _NO_LETTERS.match(text, at)
+    return found.end() if found else at
+
+
 def supposes(text: str, at: int, since: int = 0) -> bool:
     """Whether the sentence around a place is about a case that is not the one asked, or about what others think."""
     start = max(since, at - 200)
@@ -123,7 +131,8 @@ def cues(text: str, start: int) -> list[Cue]:
     found += [Cue(match.start(), match.end(), False) for match in _MAYBE.finditer(text, max(0, start - 1))]
     if here := _HERE.match(text, start):
         found.append(Cue(here.start(), here.end(), False))
-    found = [cue for cue in found[:MOST_CUES] if not supposes(text, cue.start, start)]
+    # A cue may begin with the end of the sentence before it.
+    found = [cue for cue in found[:MOST_CUES] if not supposes(text, _first_letter(text, cue.start), start)]
     return sorted(found, key=lambda cue: (cue.start, not cue.certain))
 
 
